@@ -39,6 +39,9 @@ class Features:
     def __len__(self) -> int:
         return self.manifest.n_rows
 
+    def __repr__(self) -> str:
+        return f"Features({len(self):,} x {self.spec.dim:,}, {self.spec.name}, {str(self.path)!r})"
+
     @property
     def spec(self) -> BackboneSpec:
         """The backbone behind the embeddings."""

@@ -5,6 +5,9 @@ from typing import Any, Self
 
 from frieze.core import MismatchError
 
+_OPTIONAL = ("pool", "drift", "text_encoder")
+"""Fields that are left out where they are None."""
+
 MADE_ELSEWHERE = "made elsewhere"
 """The value of fit, pixels and decoding for imported vectors."""
 
@@ -22,6 +25,7 @@ class BackboneSpec:
         fit: How an image is resized to that: `squash`, `crop` or `pad`.
         pixels: Range of the network's input values, such as `-1..1`.
         layer: The layer or output that is read; None for the last one.
+        pool: How its maps or tokens become one vector; None for the mean of maps, and for a vector that it returns.
         weights: What to type after `--weights` to get it again; None where the handle suffices.
         precision: `float32` unless a lower one was chosen.
         decoding: Version of decoding from bytes to pixels; another version gives other vectors.
@@ -38,6 +42,7 @@ class BackboneSpec:
     fit: str = "squash"
     pixels: str = "0..1"
     layer: str | None = None
+    pool: str | None = None
     weights: str | None = None
     precision: str = "float32"
     decoding: str = "none"
@@ -47,7 +52,7 @@ class BackboneSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON values."""
         stored = dataclasses.asdict(self) | {"image_size": list(self.image_size)}
-        return {name: value for name, value in stored.items() if name not in _LEFT_OUT or value is not None}
+        return {name: value for name, value in stored.items() if name not in _OPTIONAL or value is not None}
 
     @property
     def is_made_elsewhere(self) -> bool:
@@ -62,11 +67,10 @@ class BackboneSpec:
         return cls(**values | {"image_size": tuple(values["image_size"])})
 
 
-_LEFT_OUT = ("drift", "text_encoder")
-"""Fields that are stored only where there is something to store."""
-
-_IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "precision", "decoding")
+_IDENTITY = ("fingerprint", "dim", "image_size", "fit", "pixels", "layer", "pool", "precision", "decoding")
 """Two embeddings are compatible only when these fields agree; names and handles are for people."""
+_MEAN = "avg"
+"""The pooling of maps where none is named; tokens have no default."""
 
 
 def is_same_backbone(one: BackboneSpec, other: BackboneSpec) -> bool:
@@ -75,7 +79,11 @@ def is_same_backbone(one: BackboneSpec, other: BackboneSpec) -> bool:
 
 
 def _differences(one: BackboneSpec, other: BackboneSpec) -> list[str]:
-    return [name for name in _IDENTITY if getattr(one, name) != getattr(other, name)]
+    return [name for name in _IDENTITY if _identity(one, name) != _identity(other, name)]
+
+
+def _identity(spec: BackboneSpec, name: str) -> Any:
+    return spec.pool or _MEAN if name == "pool" else getattr(spec, name)
 
 
 def check_same_backbone(got: BackboneSpec, expected: BackboneSpec, *, where: str, hint: str) -> None:

@@ -75,6 +75,8 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that `frieze --help` does not wait for NumPy.
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("frieze")
     if name not in __all__:
         raise AttributeError(f"module 'frieze' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES.get(name, "frieze.api.tables")), name)

@@ -28,6 +28,11 @@ def show_fields(fields: Mapping[str, Any]) -> None:
     _write("".join(f"{line}\n" for line in _lines(fields)))
 
 
+def show_lines(lines: Sequence[str]) -> None:
+    """Print lines on stdout; control characters are escaped."""
+    _write("".join(f"{_to_text(line)}\n" for line in lines))
+
+
 def _lines(fields: Mapping[str, Any]) -> Iterator[str]:
     shown = [(_to_text(name), value) for name, value in fields.items() if value is not None and value not in ({}, [])]
     width = max((len(name) for name, _ in shown), default=0)

@@ -86,6 +86,10 @@ class Index:
     def __len__(self) -> int:
         return int(self.document["rows"])
 
+    def __repr__(self) -> str:
+        kind, dim = self.document["index_kind"], self.document["dim"]
+        return f"Index({len(self):,} x {dim:,}, {kind}, {self.metric}, {str(self.path)!r})"
+
     @property
     def metric(self) -> str:
         """`cosine`, `dot` or `l2`."""

@@ -119,6 +119,89 @@ def residual(tmp_path_factory, tf):
     return path
 
 
+_ONNX_SIDE_PX, _ONNX_DIM = 16, 8
+
+
+def _save_onnx(path, shape, nodes, *, outputs=("y",), domains=(), **constants):
+    """Write an ONNX file: input x of a shape, nodes such as `Relu a -> b`, weights and numbers by name."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import helper
+
+    parsed = [(name.split(), target) for name, _, target in (node.partition(" -> ") for node, _ in nodes)]
+    made = [
+        helper.make_node(
+            operator.rpartition(".")[2], inputs, [target], domain=operator.rpartition(".")[0], **attributes
+        )
+        for ((operator, *inputs), target), (_, attributes) in zip(parsed, nodes, strict=True)
+    ]
+    images = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+    results = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+    weights = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    graph = helper.make_graph(made, "graph", [images], results, weights)
+    onnx.save_model(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
+    return path
+
+
+def _random(*shape):
+    rng = np.random.default_rng(shape)
+    return rng.normal(0, 1 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
+
+
+def _save_onnx_network(kind, folder):
+    """Write a tiny network with random weights."""
+    side, dim = _ONNX_SIDE_PX, _ONNX_DIM
+    kernel, conv = _random(dim, 3, 4, 4), {"strides": [4, 4]}
+    top = [("GlobalAveragePool r -> g", {}), ("Flatten g -> f", {}), ("MatMul f dense -> y", {})]
+    attention = [
+        ("Conv x kernel -> patches", conv), ("Reshape patches sides -> rows", {}),
+        ("Transpose rows -> tokens", {"perm": [0, 2, 1]}), ("Pad tokens pads -> padded", {}),
+        ("Add padded positions -> first", {}), ("MatMul first query -> q", {}), ("MatMul first key -> k", {}),
+        ("MatMul first value -> v", {}), ("Transpose k -> kt", {"perm": [0, 2, 1]}), ("MatMul q kt -> s", {}),
+        ("Softmax s -> shares", {"axis": -1}), ("MatMul shares v -> mixed", {}), ("Add mixed first -> y", {}),
+    ]  # fmt: skip
+    weights = {"positions": _random(1, 17, dim), "query": _random(dim, dim), "key": -_random(dim, dim)}
+    numbers = {"sides": np.array([0, dim, 16]), "pads": np.array([0, 1, 0, 0, 0, 0])}
+    networks = {
+        "tokens": (["b", 3, side, side], attention, weights | numbers | {"value": _random(dim, dim).T.copy()}),
+        "maps": (["b", "c", "h", "w"], [("Conv x kernel -> m", conv), ("Relu m -> y", {})], {}),
+        "nhwc": (
+            ["b", 32, 24, 3],
+            [("Transpose x -> t", {"perm": [0, 3, 1, 2]}), ("Conv t kernel -> m", conv), ("Relu m -> r", {}), *top],
+            {"dense": _random(dim, 6)},
+        ),
+        "299": (
+            ["b", 3, 299, 299],
+            [("Conv x kernel -> m", {"strides": [32, 32]}), ("Relu m -> r", {}), *top],
+            {"dense": _random(dim, 6)},
+        ),
+        "alone": (
+            [1, 3, side, side],
+            [("Conv x kernel -> m", conv), ("Reshape m flat -> f", {}), ("MatMul f dense -> y", {})],
+            {"flat": np.array([1, -1]), "dense": _random(16 * dim, 6)},
+        ),
+    }  # fmt: skip
+    shape, nodes, constants = networks[kind]
+    return _save_onnx(folder / f"{kind}.onnx", shape, nodes, kernel=kernel, **constants)
+
+
+@pytest.fixture(scope="session")
+def save_onnx():
+    """`save_onnx(path, shape, nodes, outputs=("y",), domains=(), **constants)`: an ONNX file with the input x."""
+    return _save_onnx
+
+
+@pytest.fixture(scope="session")
+def onnx_network(tmp_path_factory):
+    """`onnx_network(kind)`: a tiny network of random weights, 16 pixels and width 8 where its kind has no others.
+
+    `tokens` is a transformer with 17 tokens, `maps` has any size and order of axes, `nhwc` takes [B, 32, 24, 3], `299`
+    only that size, and `alone` one image at once.
+    """
+    folder = tmp_path_factory.mktemp("onnx")
+    return lambda kind: _save_onnx_network(kind, folder)
+
+
 def _write_text_tower(folder, vectors, *, length=None, is_masked=True):
     """Write a text tower whose text is the sum of its words' vectors: model.onnx and tokenizer.json.
 

@@ -72,6 +72,9 @@ class Head:
         if weights is None:
             _ = self.classifier  # broken files are found when the head is opened
 
+    def __repr__(self) -> str:
+        return f"Head({self.document['head']}, {len(self.classes):,} classes, {str(self.path)!r})"
+
     @functools.cached_property
     def classifier(self) -> Classifier:
         """The fitted head.

@@ -6,13 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from frieze.core import import_tensorflow
+from frieze.core import ModelError, import_tensorflow
 from frieze.embedder.backbones.request import BackboneRequest
 from frieze.features import BackboneSpec
 
 OPTION, TABLE, NETWORK, LAYERS, HUB = "option", "table", "network", "layers", "hub"
 """Where a pixel range comes from: `--pixels`, the table that a run resumes, the network's documentation, the numbers in
 its first layers, or the convention of TensorFlow Hub."""
+
+
+TENSORFLOW, OPENVINO = "tensorflow", "openvino"
+"""Engines whose embeddings in float32 are a network's reference."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +33,28 @@ class StatedPixels:
 
 
 @dataclasses.dataclass(frozen=True)
+class OpenVINOGraph:
+    """A network that OpenVINO reads from its file, so that TensorFlow has no part in it.
+
+    Attributes:
+        read: Returns a copy of it as an OpenVINO model: uint8 [B, H, W, 3] -> float32 [B, D].
+        dim: D.
+        batch_size: The B that it is fixed to; None for any.
+    """
+
+    read: Callable[[], Any]
+    dim: int
+    batch_size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Backbone:
     """An open backbone: a callable with its spec.
 
     Attributes:
         spec: What decides its embeddings.
-        call: TensorFlow function: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D]; preprocessing is inside.
+        call: TensorFlow function: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D]; preprocessing is inside. It raises
+            a ModelError where TensorFlow can't run the network.
         to_model: Returns the Keras model behind it; None for a SavedModel.
         read_pixels: Returns the pixel range that the network itself declares.
         is_pixels_explicit: Whether the user chose the range in the spec.
@@ -43,6 +63,7 @@ class Backbone:
         default_size: Height and width where a request leaves them out; None if this one did not.
         graph_path: Its kept graph as OpenVINO IR; with one, TensorFlow is loaded by the first `call` only.
         graph_drift: Distance of the kept graph's embeddings from TensorFlow's in float32.
+        openvino_graph: Its own graph, where OpenVINO reads the network instead of TensorFlow.
     """
 
     spec: BackboneSpec
@@ -55,6 +76,12 @@ class Backbone:
     default_size: tuple[int, int] | None = None
     graph_path: Path | None = None
     graph_drift: dict[str, Any] | None = None
+    openvino_graph: OpenVINOGraph | None = None
+
+    @property
+    def reference(self) -> str:
+        """The engine whose embeddings in float32 all others are compared with."""
+        return TENSORFLOW if self.openvino_graph is None else OPENVINO
 
     @functools.cached_property
     def stated_pixels(self) -> "StatedPixels":
@@ -93,8 +120,9 @@ class Network:
         fingerprint: sha256, hex.
         image_size: Height and width that it requires; None for any.
         read_pixels: Returns the pixel range that it was trained on; may trace the graph.
-        call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D] or [B, h, w, D].
+        call: TensorFlow function: float32 [B, H, W, 3] in that range -> [B, D], [B, T, D] or [B, h, w, D].
         model: Returns the Keras model behind it, for training; None for a SavedModel.
+        to_openvino: For a network that OpenVINO reads: returns its graph for H and W and a range of pixels.
         text_encoder: `handle` and `fingerprint` of its own text tower; None for a network of images alone.
     """
 
@@ -105,7 +133,17 @@ class Network:
     read_pixels: Callable[[], StatedPixels]
     call: Callable[[Any], Any]
     model: Callable[[], Any] | None = None
+    to_openvino: Callable[[tuple[int, int], str], OpenVINOGraph] | None = None
     text_encoder: dict[str, str] | None = None
+
+
+def no_tensorflow_error(name: str) -> ModelError:
+    """Return the error for what only TensorFlow can do with a network, such as training it."""
+    return ModelError(
+        f"{name} is an ONNX file, which OpenVINO runs: TensorFlow can neither train it nor write it into a model.",
+        hint="Train a head on its features, and predict with that: frieze train FEATURES --out HEAD; or use a .keras"
+        " file or a SavedModel of the network.",
+    )
 
 
 def freeze(call: Callable[[Any], Any], image_size: tuple[int, int]) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import Floats, ModelError, import_tensorflow
+from frieze.core import Floats, ModelError
 
 _RANK, _COLOURS = 4, 3
 _ROUNDING = 0.05  # of the vector's length: bfloat16 rounds differently in another batch
@@ -34,7 +34,7 @@ def probe_network(call: Callable[[Any], Any], size: tuple[int, int], *, name: st
     """Embed an image alone and between two others, and return the width of its embedding.
 
     Args:
-        call: float32 [B, H, W, 3] in [0, 1] -> float32 [B, D].
+        call: float32 [B, H, W, 3] in [0, 1], an array of NumPy, -> float32 [B, D].
         size: H and W in pixels.
         name: Name of the network, for the message.
         is_known: Whether it is known to be independent of the batch, so that the first run is enough.
@@ -46,12 +46,11 @@ def probe_network(call: Callable[[Any], Any], size: tuple[int, int], *, name: st
         ModelError: The two embeddings differ: they depend on the rest of the batch.
         ValueError: The network takes no such images; TypeError and errors of TensorFlow likewise.
     """
-    tf = import_tensorflow()
     noise = np.random.default_rng(0).random((1, *size, 3), np.float32)
-    alone = np.asarray(call(tf.constant(noise)))
+    alone = np.asarray(call(noise))
     if is_known:
         return int(alone.shape[-1])
-    between = np.asarray(call(tf.constant(np.concatenate([np.ones_like(noise), noise, noise * 0.2]))))
+    between = np.asarray(call(np.concatenate([np.ones_like(noise), noise, noise * 0.2])))
     if between.shape != (3, *alone.shape[1:]) or _is_far(alone[0], between[1]):
         raise ModelError(
             f"{name} embeds an image differently with other images in its batch, as if it normalizes over the batch.",

@@ -10,7 +10,8 @@ import numpy as np
 from frieze.core import ModelError, hash_file
 from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE, BUILTIN_NAME, KERASHUB
 from frieze.embedder.backbones.hub_cache import module_dir
-from frieze.embedder.backbones.request import MODEL_FILES, BackboneRequest, preset_folder
+from frieze.embedder.backbones.onnx_files import hash_model
+from frieze.embedder.backbones.request import MODEL_FILES, ONNX, BackboneRequest, preset_folder
 
 _SAVED = ("saved_model.pb", "saved_model.pbtxt", "tfhub_module.pb", "variables/*", "assets/*")
 
@@ -83,6 +84,6 @@ def fingerprint_of_files(request: BackboneRequest) -> str | None:
     if "://" in request.handle and not request.handle.startswith(KERASHUB):
         module = module_dir(request.handle)
         return of_saved_model(module) if files_of_saved_model(module) else None
-    if path.suffix in MODEL_FILES and path.is_file():
-        return of_file("", path)
+    if path.suffix in (*MODEL_FILES, ONNX) and path.is_file():
+        return hash_model(path.absolute()) if path.suffix == ONNX else of_file("", path)
     return None if request.weights_path is None else of_file(request.handle, request.weights_path)

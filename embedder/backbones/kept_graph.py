@@ -32,7 +32,7 @@ from frieze.embedder.backbones.base import Backbone, StatedPixels
 from frieze.embedder.backbones.catalogue import BUILTIN, BUILTIN_FILE, KERASHUB
 from frieze.embedder.backbones.fingerprint import fingerprint_of_files
 from frieze.embedder.backbones.keras_applications import PREFIX
-from frieze.embedder.backbones.request import BackboneRequest
+from frieze.embedder.backbones.request import ONNX, BackboneRequest
 from frieze.features import BackboneSpec
 
 CONTRACT = 1
@@ -100,6 +100,7 @@ def make_spec(  # noqa: PLR0913, PLR0917  a network's facts
         fit=request.fit,
         pixels=pixels,
         layer=request.layer,
+        pool=request.pool,
         weights=request.weights if request.weights_path is None else str(request.weights_path),
         precision=request.precision,
         decoding=request.decoding,
@@ -126,7 +127,7 @@ def find_graph(request: BackboneRequest, fingerprint: str | None) -> KeptGraph |
     """
     if request.trust or importlib.util.find_spec("openvino") is None:
         return None
-    shipped = [SHIPPED] if request.handle == BUILTIN and request.layer is None else []
+    shipped = [SHIPPED] if request.handle == BUILTIN and request.layer is request.pool is None else []
     graphs = (_open(folder) for folder in (*shipped, *_graphs_of(_network_folder(request, fingerprint))))
     for graph in graphs:
         if graph is not None and graph.fits(request) and fingerprint in (None, graph.document["fingerprint"]):
@@ -135,9 +136,12 @@ def find_graph(request: BackboneRequest, fingerprint: str | None) -> KeptGraph |
 
 
 def has_graph(spec: BackboneSpec) -> bool:
-    """Return whether the graph of a stored backbone is kept."""
+    """Return whether a stored backbone starts without TensorFlow: its graph is kept, or OpenVINO reads its file."""
     request = BackboneRequest.of(spec)
-    return find_graph(request, fingerprint_of_files(request)) is not None
+    fingerprint = fingerprint_of_files(request)
+    if request.handle.endswith(ONNX):
+        return fingerprint == spec.fingerprint
+    return find_graph(request, fingerprint) is not None
 
 
 def graph_folder(backbone: Backbone) -> Path | None:
@@ -249,6 +253,7 @@ def _network_folder(request: BackboneRequest, fingerprint: str | None) -> Path:
     """Return the folder of a network's graphs: its files, or for a named network its name, and our libraries decide."""
     options = request.to_json()
     parts = [options["handle"], options["weights"], options["layer"], fingerprint, _versions()]
+    parts += [request.pool] if request.pool else []
     return cache_dir() / hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

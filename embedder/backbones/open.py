@@ -19,8 +19,10 @@ from frieze.embedder.backbones.kept_graph import KeptGraph, find_graph, make_spe
 from frieze.embedder.backbones.keras_applications import PREFIX, open_application, to_row
 from frieze.embedder.backbones.keras_file import open_keras_file
 from frieze.embedder.backbones.kerashub import open_preset
+from frieze.embedder.backbones.onnx_file import open_onnx_file
 from frieze.embedder.backbones.open_text_encoder import describe_text_encoder
-from frieze.embedder.backbones.request import MODEL_FILES, PRECISIONS, BackboneRequest
+from frieze.embedder.backbones.pooling import POOLS, pool_tensor
+from frieze.embedder.backbones.request import MODEL_FILES, ONNX, PRECISIONS, BackboneRequest
 from frieze.embedder.backbones.saved_model import check_listed_files, open_saved_model
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.features import BackboneSpec, check_same_backbone
@@ -29,19 +31,13 @@ _SIDE_PX = 224
 """Default side for modules whose graph takes any size and whose name has none: most were trained at it."""
 
 
-_MAPS_RANK, _ROWS_RANK = 4, 2  # [B, h, w, D] and [B, D]
-
-
-_ONNX = "Convert it to a SavedModel: onnx2tf -i {path} -o {folder} -osd (from PyPI). Then: `backbone={as_text}`"
 _TORCH = (
-    "Write it as ONNX with torch.onnx.export, and convert that to a SavedModel: onnx2tf -i {onnx} -o {folder}"
-    " -osd (from PyPI). Then: `backbone={as_text}`. Or embed with PyTorch, save the vectors with numpy.save, and type:"
-    " frieze import VECTORS.npy --out FEATURES"
+    "Write it as ONNX with torch.onnx.export, as docs/howto.md shows, then: `backbone={onnx_as_text}`. Or embed with"
+    " PyTorch, save the vectors with numpy.save, and type: frieze import VECTORS.npy --out FEATURES"
 )
 _PACKED = "Unpack it, and give the folder that holds saved_model.pb: mkdir {folder}; {unpack} {path} {into} {folder}"
 
 _ADVICE = {
-    ".onnx": _ONNX,
     **dict.fromkeys((".pt", ".pth", ".pth.tar", ".safetensors", ".ckpt", ".bin"), _TORCH),
     ".tflite": "A TFLite file can't be converted back: give the SavedModel or .keras file that it was made from.",
     ".pb": "Give the folder of the SavedModel, not the file in it: `backbone={parent_as_text}`",
@@ -67,6 +63,7 @@ _KINDS = (
     _Kind(lambda handle: "://" in handle, open_remote),
     _Kind(lambda handle: Path(handle).is_dir(), open_saved_model),
     _Kind(lambda handle: handle.endswith(MODEL_FILES), open_keras_file),
+    _Kind(lambda handle: handle.endswith(ONNX), open_onnx_file),
 )
 
 
@@ -121,7 +118,7 @@ def _of_graph(graph: KeptGraph, request: BackboneRequest) -> Backbone:
 
 
 def load_backbone(request: BackboneRequest) -> Backbone:
-    """Load a backbone in TensorFlow."""
+    """Load a backbone itself, in TensorFlow as a rule, not its kept graph."""
     return _load(request, fingerprint_of_files(request))
 
 
@@ -129,21 +126,32 @@ def _load(request: BackboneRequest, files_before: str | None) -> Backbone:
     kind = next((kind for kind in _KINDS if kind.matches(request.handle)), None)
     if kind is None:
         raise ModelError(
-            f"{request.handle} is no backbone: no name, URL, SavedModel folder or .keras file.",
+            f"{request.handle} is no backbone: no name, URL, SavedModel folder, .keras or .onnx file.",
             hint=conversion_hint(Path(request.handle)) or f"{_suggest(request.handle)}See: frieze backbones",
         )
     network = kind.open(request)
     size = request.size or network.image_size or (_SIDE_PX, _SIDE_PX)
     stated = StatedPixels() if request.pixels else network.read_pixels()
     pixels = request.pixels or _require_pixels(stated, network)
-    call = _images_to_embeddings(network, pixels)
-    dim = _try_out(call, network, size, is_known=request.has_known_pixels)
+    graph = None if network.to_openvino is None else network.to_openvino(size, pixels)
+    call = _images_to_embeddings(network, pixels, request.pool)
+    dim = _try_out(call, network, size, is_known=request.has_known_pixels) if graph is None else graph.dim
     spec = make_spec(network.name, network.handle, network.fingerprint, dim, size, pixels, request)
     spec = dataclasses.replace(spec, text_encoder=network.text_encoder)
     is_pixels_explicit = request.pixels is not None
     read_pixels = network.read_pixels if is_pixels_explicit else lambda: stated
     default_size = size if request.size is None else None
-    return Backbone(spec, call, network.model, read_pixels, is_pixels_explicit, request, files_before, default_size)
+    return Backbone(
+        spec,
+        call,
+        network.model,
+        read_pixels,
+        is_pixels_explicit,
+        request,
+        files_before,
+        default_size,
+        openvino_graph=graph,
+    )
 
 
 def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
@@ -180,8 +188,8 @@ def conversion_hint(path: Path) -> str | None:
     if suffix is None:
         return None
     folder = path.parent / path.name[: -len(suffix)]
-    names = {"path": path, "folder": folder, "onnx": f"{folder}.onnx"}
-    texts = {"as_text": repr(str(folder)), "parent_as_text": repr(str(path.parent))}
+    names = {"path": path, "folder": folder}
+    texts = {"onnx_as_text": repr(f"{folder}{ONNX}"), "parent_as_text": repr(str(path.parent))}
     return _ADVICE[suffix].format(**texts, **{name: shlex.quote(str(value)) for name, value in names.items()})
 
 
@@ -193,11 +201,11 @@ def _suggest(handle: str) -> str:
 
 def _check(request: BackboneRequest) -> None:
     is_application = request.handle.startswith(PREFIX)
-    is_file = request.handle.endswith(MODEL_FILES) and not Path(request.handle).is_dir()
+    is_file = request.handle.endswith((*MODEL_FILES, ONNX)) and not Path(request.handle).is_dir()
     has_graph = not (request.has_known_pixels or is_file or request.handle.startswith(KERASHUB))
     if request.trust and not has_graph:
         raise InputError(
-            f"`trust_backbone` does not go with {request.handle}: it runs only code of Frieze and Keras.",
+            f"`trust_backbone` does not go with {request.handle}: it runs only code of Frieze, Keras or OpenVINO.",
             hint="Leave `trust_backbone` out: it is for SavedModels.",
         )
     if request.weights is not None and not is_application:
@@ -209,6 +217,7 @@ def _check(request: BackboneRequest) -> None:
     _ = request.size  # raises for an invalid one
     choices = (
         ("fit", request.fit, FITS),
+        ("pool", request.pool, POOLS),
         ("pixels", request.pixels, PIXELS),
         ("precision", request.precision, PRECISIONS),
     )
@@ -220,36 +229,30 @@ def _check(request: BackboneRequest) -> None:
 def _require_pixels(stated: StatedPixels, network: Network) -> str:
     """Return the declared pixel range, or raise: a range is never guessed."""
     if stated.name is None:
+        names = list(PIXELS)
         raise ModelError(
             f"{network.handle} does not show what pixels it was trained on: none of its layers rescales them by known"
             " numbers.",
-            hint="Set it with `pixels` 0..1, -1..1, 0..255, caffe or torch: a wrong range is a silent loss.",
+            hint=f"Set it with `pixels` {', '.join(names[:-1])} or {names[-1]}: a wrong range is a silent loss.",
         )
     return stated.name
 
 
-def _images_to_embeddings(network: Network, pixels: str) -> Callable[[Any], Any]:
+def _images_to_embeddings(network: Network, pixels: str, pool: str | None) -> Callable[[Any], Any]:
     to_range = PIXELS[pixels]
-    return lambda images: _global_average_pool(network.call(to_range(images)))
 
+    def embed(images: Any) -> Any:
+        values = pool_tensor(network.call(to_range(images)), pool)
+        return import_tensorflow().cast(values, "float32")
 
-def _global_average_pool(values: Any) -> Any:
-    tf = import_tensorflow()
-    if values.shape.rank == _MAPS_RANK:
-        values = tf.reduce_mean(values, axis=(1, 2))  # average pooling over height and width
-    if values.shape.rank != _ROWS_RANK:
-        raise ModelError(
-            f"The backbone's output has the shape {values.shape}; expected is [B, D] or [B, h, w, D].",
-            hint="Choose another output with `layer='NAME'`.",
-        )
-    return tf.cast(values, tf.float32)
+    return embed
 
 
 def _try_out(call: Callable[[Any], Any], network: Network, size: tuple[int, int], *, is_known: bool) -> int:
     """Embed synthetic images: return the width, and raise if the network does not take the size."""
     tf = import_tensorflow()
     try:
-        return probe_network(call, size, name=network.name, is_known=is_known)
+        return probe_network(lambda images: call(tf.constant(images)), size, name=network.name, is_known=is_known)
     except (ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelError(
             f"{network.name} can't embed images of {size[0]} x {size[1]} pixels: {str(error).splitlines()[0]}",

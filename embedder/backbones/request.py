@@ -16,7 +16,7 @@ NAMED_WEIGHTS = ("imagenet", "random")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 """Precisions of inference; embeddings are always stored as float32."""
 
-_OLD_DEFAULTS = {"stretch": False, "text_encoder": None}
+_OLD_DEFAULTS = {"stretch": False, "pool": None, "text_encoder": None}
 """Options of tables that are older than the option."""
 
 
@@ -25,6 +25,8 @@ PRESET_CONFIG = "config.json"
 
 MODEL_FILES = (".keras", ".h5", ".hdf5")
 """Suffixes of files that hold a whole Keras model."""
+ONNX = ".onnx"
+"""Suffix of a model that OpenVINO reads."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,9 +34,10 @@ class BackboneRequest:
     """A requested backbone; None means the default of the backbone.
 
     Attributes:
-        handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME` or a `.keras` file.
+        handle: `builtin`, a SavedModel's folder, a URL, `keras:NAME`, a `.keras` or an `.onnx` file.
         weights: `imagenet`, `random` or a file; for `keras:NAME` only.
         layer: The layer or output to read.
+        pool: How its maps or tokens become one vector, a key of `POOLS`.
         image_size: Side of the square input in pixels; or height and width, also as `64x96`.
         fit: `squash`, `crop` or `pad`.
         pixels: Pixel range that the network was trained on.
@@ -48,6 +51,7 @@ class BackboneRequest:
     handle: str = BUILTIN
     weights: str | None = None
     layer: str | None = None
+    pool: str | None = None
     image_size: int | str | tuple[int, int] | None = None
     fit: str = "squash"
     pixels: str | None = None
@@ -111,6 +115,7 @@ class BackboneRequest:
             handle=spec.handle,
             weights=spec.weights,
             layer=spec.layer,
+            pool=spec.pool,
             image_size=_as_typed(spec.image_size),
             fit=spec.fit,
             precision=spec.precision,
@@ -148,7 +153,7 @@ def absolute_handle(handle: str) -> str:
         folder = preset_folder(handle)
         return handle if folder is None else f"{KERASHUB}{folder}"
     is_named = handle == BUILTIN or handle.startswith("keras:") or "://" in handle
-    is_path = not is_named and (handle.endswith(MODEL_FILES) or Path(handle).is_dir())
+    is_path = not is_named and (handle.endswith((*MODEL_FILES, ONNX)) or Path(handle).is_dir())
     return str(Path(handle).absolute()) if is_path else handle
 
 

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 from frieze.core import Floats, InputError
 from frieze.embedder.backbones import Backbone
+from frieze.embedder.backbones.base import TENSORFLOW
 from frieze.embedder.engines.openvino import OpenVINOEngine
-from frieze.embedder.engines.settings import AUTO, EngineSettings
+from frieze.embedder.engines.settings import AUTO, EngineSettings, find_devices
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 
 
@@ -52,16 +53,17 @@ class _EngineClass(Protocol):
 ENGINES: dict[str, _EngineClass] = {"tensorflow": TensorFlowEngine, "openvino": OpenVINOEngine}
 
 
-REFERENCE = "tensorflow"
-"""The engine that all others are compared with, in float32."""
+REFERENCE = TENSORFLOW
+"""The engine that all others are compared with, in float32, but for a network that only OpenVINO reads."""
 
 
-def usable_engines(engine: str, settings: EngineSettings) -> list[str]:
+def usable_engines(engine: str, settings: EngineSettings, backbone: Backbone | None = None) -> list[str]:
     """List the engines that can run here, the reference first.
 
     Args:
         engine: A key of `ENGINES`, or `auto` for any.
         settings: Precision and devices.
+        backbone: What they run; None for a network that any of them runs.
 
     Raises:
         InputError: The name is unknown, or no engine supports the settings.
@@ -69,7 +71,7 @@ def usable_engines(engine: str, settings: EngineSettings) -> list[str]:
     if engine not in (AUTO, *ENGINES):
         raise InputError(f"Unknown engine: {engine}.", hint=f"Use one of: auto, {', '.join(ENGINES)}.")
     names = list(ENGINES) if engine == AUTO else [engine]
-    reasons = {name: ENGINES[name].unsupported_reason(settings) for name in names}
+    reasons = {name: unsupported_reason(name, settings, backbone) for name in names}
     usable = [name for name, reason in reasons.items() if reason is None]
     if not usable:
         raise InputError(
@@ -79,3 +81,20 @@ def usable_engines(engine: str, settings: EngineSettings) -> list[str]:
             hint="Use another `precision`, `engine` or `device`.",
         )
     return usable
+
+
+def unsupported_reason(name: str, settings: EngineSettings, backbone: Backbone | None = None) -> str | None:
+    """Return why an engine can't run a backbone with some settings here; None where it can."""
+    if backbone is not None and backbone.openvino_graph is not None and name != backbone.reference:
+        return f"{backbone.spec.name} is an ONNX file, which only OpenVINO runs"
+    return ENGINES[name].unsupported_reason(settings)
+
+
+def devices_for(backbone: Backbone, names: str = AUTO) -> tuple[str, ...]:
+    """Resolve the device names of `--device` for a backbone: the CPU for one that only OpenVINO runs.
+
+    Raises:
+        InputError: As in `find_devices`.
+    """
+    is_cpu = backbone.openvino_graph is not None and names in (AUTO, "cpu")
+    return ("CPU:0",) if is_cpu else find_devices(names)

@@ -16,8 +16,8 @@ from frieze.core import Floats, InputError, count_cores, import_nncf, import_ope
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.engines.accuracy import ENOUGH, LEAST_RECALL, measure_drift
 from frieze.embedder.engines.int8_graph import pack_graph
-from frieze.embedder.engines.openvino import read_graph
-from frieze.embedder.engines.openvino_first_layers import WEIGHTED
+from frieze.embedder.engines.openvino import fixed_batch_size, read_graph
+from frieze.embedder.engines.openvino_first_layers import WEIGHTED, has_weights
 from frieze.embedder.images.resize import Pixels
 
 _SAFE_RECALL = LEAST_RECALL + 0.003
@@ -35,6 +35,8 @@ _MOST_GROUPS = 64
 _FEW = 32
 """So many images rank the layers."""
 _BATCH = 4
+_ATTENTION = "ScaledDotProductAttention"
+"""What OpenVINO makes of an attention's products."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,10 +92,10 @@ def _search(graph: "_Graph", pixels: Pixels, judged: Pixels) -> tuple[Any, list[
 
     What would miss the recall is known from a model that simulates int8, before NNCF makes one, which takes seconds.
     """
-    reference = _embed(graph.read(), judged)
+    reference = graph.embed(graph.read(), judged)
 
     def recall_of(model: Any) -> float:
-        return float(measure_drift(_embed(model, judged), reference)["recall_at_10"] or 0)
+        return float(measure_drift(graph.embed(model, judged), reference)["recall_at_10"] or 0)
 
     whole = quantized = graph.quantize((), pixels)
     layers: list[str] = []
@@ -143,23 +145,31 @@ class _Graph:
         from openvino._offline_transformations import apply_moc_transformations  # NNCF imports it, too: no public name
 
         self._model = read_graph(backbone)
+        self._batch_size = fixed_batch_size(backbone) or _BATCH
         # Batch norm and padding join their convolutions, as they would when compiled: rounding must not stand between.
         apply_moc_transformations(self._model, cf=False)
         self._model.reshape([1, *backbone.spec.image_size, 3])
-        weighted = [op for op in self._model.get_ordered_ops() if op.get_type_name() in WEIGHTED]
-        for number, op in enumerate(weighted):
-            op.set_friendly_name(f"layer {number}")
-        self.layers = [op.get_friendly_name() for op in weighted]
+        multiplying = [op for op in self._model.get_ordered_ops() if op.get_type_name() in {*WEIGHTED, _ATTENTION}]
+        self.layers = _name([op for op in multiplying if has_weights(op)], "layer")
+        self._without_weights = _name([op for op in multiplying if not has_weights(op)], "product")
 
     def read(self) -> Any:
         """Return a copy in float32."""
         return self._model.clone()
 
+    def embed(self, model: Any, pixels: Pixels) -> Floats:
+        """Embed uint8 [n, H, W, 3] by a copy of the graph as float32 [n, D]."""
+        return _embed(model, pixels, self._batch_size)
+
     def quantize(self, float32_layers: Sequence[str], pixels: Pixels) -> Any:
-        """Return a copy in int8, with the ranges of activations on some images."""
+        """Return a copy in int8, with the ranges of activations on some images.
+
+        Products of activations, as in attention, stay in float32: they take little time, and cause much drift.
+        """
         nncf = import_nncf()
 
-        ignored = nncf.IgnoredScope(names=list(float32_layers)) if float32_layers else None
+        left_out = [*float32_layers, *self._without_weights]
+        ignored = nncf.IgnoredScope(names=left_out) if left_out else None
         images = nncf.Dataset([image[None] for image in pixels])
         with muted():
             return nncf.quantize(self.read(), images, subset_size=len(pixels), ignored_scope=ignored)
@@ -167,11 +177,11 @@ class _Graph:
     def rank(self, quantized: Any, pixels: Pixels) -> list[_Group]:
         """Return groups of neighbouring layers: first those that cause most drift for the seconds that int8 saves."""
         size, seconds = -(-len(self.layers) // _MOST_GROUPS), self._profile(pixels[:1])
-        reference = unit_rows(_embed(self.read(), pixels))
+        reference = unit_rows(self.embed(self.read(), pixels))
         groups = []
         for start in range(0, len(self.layers), size):
             layers = self.layers[start : start + size]
-            embeddings = unit_rows(_embed(self.quantize_only(layers, quantized), pixels))
+            embeddings = unit_rows(self.embed(self.quantize_only(layers, quantized), pixels))
             drift = max(0.0, float(1 - (embeddings * reference).sum(axis=1).mean()))
             groups.append(_Group(layers, drift, sum(seconds.get(layer, 0.0) for layer in layers)))
         return sorted(groups, key=lambda group: group.drift / (group.seconds + _LEAST_S), reverse=True)
@@ -204,16 +214,23 @@ class _Graph:
         return model
 
 
+def _name(ops: Sequence[Any], what: str) -> list[str]:
+    """Name operations by their numbers, and return the names."""
+    for number, op in enumerate(ops):
+        op.set_friendly_name(f"{what} {number}")
+    return [op.get_friendly_name() for op in ops]
+
+
 def _by_name(model: Any) -> dict[str, Any]:
     return {op.get_friendly_name(): op for op in model.get_ordered_ops()}
 
 
-def _embed(model: Any, pixels: Pixels) -> Floats:
+def _embed(model: Any, pixels: Pixels, batch_size: int) -> Floats:
     """Embed uint8 [n, H, W, 3] by an OpenVINO model, which stays as it is, as float32 [n, D]."""
     openvino = import_openvino()
 
     model = model.clone()
-    model.reshape([_BATCH, *pixels.shape[1:]])
+    model.reshape([batch_size, *pixels.shape[1:]])
     options = {"NUM_STREAMS": count_cores(), "INFERENCE_NUM_THREADS": count_cores(), "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(model, "CPU", options)
     idle, running, chunks = (
@@ -221,10 +238,10 @@ def _embed(model: Any, pixels: Pixels) -> Floats:
         deque[Any](),
         list[Floats](),
     )
-    padded = np.concatenate([pixels, pixels[: -len(pixels) % _BATCH]])
-    for at in range(0, len(padded), _BATCH):
+    padded = np.concatenate([pixels, pixels[: -len(pixels) % batch_size]])
+    for at in range(0, len(padded), batch_size):
         request = idle.pop() if idle else _wait(running, chunks)
-        request.get_input_tensor().data[:] = padded[at : at + _BATCH]
+        request.get_input_tensor().data[:] = padded[at : at + batch_size]
         request.start_async()
         running.append(request)
     while running:

@@ -26,11 +26,13 @@ _CPU = EngineSettings(devices=("CPU:0",), batch_size=1, streams=1)
 def keep_graph(backbone: Backbone) -> None:
     """Keep the graph of a backbone that TensorFlow has loaded; nothing happens where that is not possible.
 
-    That is where OpenVINO is not installed, can't run the network or is not exact, where the user has no folder for
-    caches, and for a network whose files do not tell all of it: one that was run with trust, that Kaggle's library
-    downloaded, that changed while it was loaded, or has Keras layers of somebody's own.
+    That is where OpenVINO is not installed, can't run the network, is not exact or reads the network's own file,
+    where the user has no folder for caches, and for a network whose files do not tell all of it: one that was run
+    with trust, that Kaggle's library downloaded, that changed while it was loaded, or has Keras layers of
+    somebody's own.
     """
-    if backbone.graph_path is not None or OpenVINOEngine.unsupported_reason(_CPU) is not None or not is_writable():
+    has_graph = backbone.graph_path is not None or backbone.openvino_graph is not None
+    if has_graph or OpenVINOEngine.unsupported_reason(_CPU) is not None or not is_writable():
         return
     folder = graph_folder(backbone)
     if folder is None or not has_only_keras_layers(backbone.model):

@@ -24,6 +24,10 @@ _TYPES = {"float32": "f32", "bfloat16": "bf16", INT8: "f32"}
 """Precision -> its name in OpenVINO; a graph in int8 says itself which layers are."""
 
 
+_HINT = "Leave `engine` out, or give `engine='tensorflow'`."
+_HINT_OF_ONNX = "Export the network again; docs/howto.md shows how."
+
+
 class OpenVINOEngine:
     """Runs a backbone's frozen graph in OpenVINO.
 
@@ -38,7 +42,7 @@ class OpenVINOEngine:
 
     def __init__(self, backbone: Backbone, settings: EngineSettings | None = None) -> None:
         settings = settings or EngineSettings()
-        self.batch_size = min(settings.batch_size or _BATCH, _LARGEST_BATCH)
+        self.batch_size = fixed_batch_size(backbone) or min(settings.batch_size or _BATCH, _LARGEST_BATCH)
         self._dim = backbone.spec.dim
         self._free: list[_Request] = []
         self._threads = ThreadPoolExecutor(2 * (settings.streams or count_cores()), thread_name_prefix="frieze-parts")
@@ -48,7 +52,7 @@ class OpenVINOEngine:
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO can't run {backbone.spec.name}: {str(error).strip().splitlines()[-1]}",
-                hint="Leave `engine` out, or give `engine='tensorflow'`.",
+                hint=_HINT if backbone.openvino_graph is None else _HINT_OF_ONNX,
             ) from error
 
     @staticmethod
@@ -143,8 +147,15 @@ class _Request:
         return embeddings
 
 
+def fixed_batch_size(backbone: Backbone) -> int | None:
+    """Return how many images a backbone's graph takes at once; None for any number."""
+    return None if backbone.openvino_graph is None else backbone.openvino_graph.batch_size
+
+
 def read_graph(backbone: Backbone) -> Any:
     """Return a backbone's graph, the kept one if there is, as OpenVINO's: uint8 [B, H, W, 3] -> float32 [B, D]."""
+    if backbone.openvino_graph is not None:
+        return backbone.openvino_graph.read()
     openvino = import_openvino()
 
     core = openvino.Core()

@@ -13,6 +13,17 @@ _LAYERS = 4
 the drift of bfloat16, since later layers sum over more channels."""
 
 
+def has_weights(layer: Any) -> bool:
+    """Return whether an operation multiplies by constants, unlike attention, which multiplies activations."""
+    pending = [layer.input_value(1).get_node()]
+    while pending:
+        node = pending.pop()
+        if node.get_type_name() == "Parameter":
+            return False
+        pending += [value.get_node() for value in node.input_values()]
+    return True
+
+
 def split_first_layers(model: Any) -> list[Any]:
     """Cut an OpenVINO model behind its first layers, at the smallest tensor.
 

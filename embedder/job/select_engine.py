@@ -11,9 +11,9 @@ import numpy as np
 
 from frieze.core import Floats, InputError, MismatchError, ModelError, TablePath, count_cores
 from frieze.embedder.backbones import Backbone
-from frieze.embedder.engines import AUTO, EngineSettings, are_gpus, find_devices
+from frieze.embedder.engines import AUTO, EngineSettings, are_gpus
 from frieze.embedder.engines.accuracy import check_drift, measure_drift
-from frieze.embedder.engines.base import ENGINES, REFERENCE, Engine, usable_engines
+from frieze.embedder.engines.base import ENGINES, Engine, devices_for, usable_engines
 from frieze.embedder.engines.benchmark import Trial, images_per_call, measure_rate, try_engines
 from frieze.embedder.engines.calibrate import Calibration, calibrate
 from frieze.embedder.engines.keep_graph import keep_graph
@@ -89,10 +89,10 @@ def choose_engine(
         ModelError: The engine of the options can't run the backbone.
         MismatchError: The embeddings drift too far from the reference's.
     """
-    devices = find_devices(options.device)
+    devices = devices_for(backbone, options.device)
     precision = _query_precision(backbone.spec) if options.is_query else backbone.spec.precision
     settings = EngineSettings(precision=precision, devices=devices, batch_size=options.batch_size)
-    names = usable_engines(options.engine, settings)
+    names = usable_engines(options.engine, settings, backbone)
     conditions = _conditions(options, settings)
     if settings.precision == INT8:
         calibration = _find_calibration(backbone, sample, stored, table)
@@ -126,7 +126,7 @@ def _try_engines(
     backbone: Backbone, options: JobOptions, names: list[str], settings: EngineSettings, sample: CalibrationSample
 ) -> list[list[Trial]]:
     """Try the engines, the fastest first; only that of a kept graph where loading TensorFlow does not pay."""
-    names, n_images = sorted(names, key=lambda name: name == REFERENCE), len(sample.rows)  # mostly the slowest
+    names, n_images = sorted(names, key=lambda name: name == backbone.reference), len(sample.rows)  # mostly the slowest
     kept = [name for name in names if options.engine == AUTO and _is_kept(backbone, name, settings)]
     if not kept:
         return try_engines(options.engine, names, backbone, settings, sample.pixels, n_images)
@@ -151,18 +151,18 @@ def default_engine(backbone: Backbone) -> Engine:
 
     Where no engine here supports it, float32 replaces it: it is more accurate.
     """
-    settings = EngineSettings(precision=_query_precision(backbone.spec), devices=find_devices())
+    settings = EngineSettings(precision=_query_precision(backbone.spec), devices=devices_for(backbone))
     try:
-        names = usable_engines(AUTO, settings)
+        names = usable_engines(AUTO, settings, backbone)
     except InputError:
-        names, settings = [REFERENCE], dataclasses.replace(settings, precision="float32")
+        names, settings = [backbone.reference], dataclasses.replace(settings, precision="float32")
     name = min(names, key=lambda name: not _is_kept(backbone, name, settings))
     try:
         engine = ENGINES[name](backbone, settings)
     except ModelError:  # the graph was deleted meanwhile, or OpenVINO does not start here
         if not _is_kept(backbone, name, settings):
             raise
-        engine = ENGINES[REFERENCE](backbone, settings)
+        engine = ENGINES[backbone.reference](backbone, settings)
     if not are_gpus(settings.devices):
         keep_graph(backbone)
     return engine
@@ -260,7 +260,7 @@ class _Trials:
         """Return the fastest engine whose embeddings agree with the reference."""
         problem: InputError | None = None
         tried = {name: rate for by_engine in trials for trial in by_engine for name, rate in trial.timings.items()}
-        has_reference = any(best.engine == REFERENCE and best.timings for best, *_ in trials)
+        has_reference = any(best.engine == self.backbone.reference and best.timings for best, *_ in trials)
         for trial in self._in_order(trials):
             try:
                 engine = trial.make(self.backbone)
@@ -296,7 +296,7 @@ class _Trials:
         A kept graph was compared when it was written; TensorFlow is not loaded to compare it once more.
         """
         precision = trial.settings.precision
-        if (trial.engine, precision) == (REFERENCE, "float32"):
+        if (trial.engine, precision) == (self.backbone.reference, "float32"):
             return self.stored.spec.drift  # of the stored rows
         if not has_reference and _is_kept(self.backbone, trial.engine, trial.settings):
             return self.stored.spec.drift or {"engine": trial.engine} | (self.backbone.graph_drift or {})
@@ -313,9 +313,8 @@ class _Trials:
     def _reference(self, pixels: Pixels, devices: tuple[str, ...]) -> Floats:
         """Return the reference's embeddings, computed once for all trials."""
         if len(pixels) not in self.references:
-            self.references[len(pixels)] = ENGINES[REFERENCE](self.backbone, EngineSettings(devices=devices)).infer(
-                pixels
-            )
+            reference = ENGINES[self.backbone.reference](self.backbone, EngineSettings(devices=devices))
+            self.references[len(pixels)] = reference.infer(pixels)
         return self.references[len(pixels)]
 
     def _pipeline(self, engine: Engine, timed: Trial) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.open import has_columns, is_listed_as
 from frieze.features import Manifest, is_features, read_manifest
 
-_OF_BACKBONE = ("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision", "text_encoder")
+_OF_BACKBONE = ("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "text_encoder")
 """Options that shape the rows of one backbone, and mean nothing for another."""
 _OF_SOURCE = ("labels", "image", "id", "label", "exclude")
 _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift")

@@ -10,9 +10,9 @@ import numpy as np
 from frieze.core import Floats, InputError, MismatchError
 from frieze.embedder.backbones import PRECISIONS, Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
-from frieze.embedder.engines import EngineSettings, find_devices
+from frieze.embedder.engines import EngineSettings
 from frieze.embedder.engines.accuracy import check_drift, measure_drift
-from frieze.embedder.engines.base import ENGINES, REFERENCE, Engine
+from frieze.embedder.engines.base import ENGINES, Engine, devices_for, unsupported_reason
 from frieze.embedder.engines.benchmark import Trial, measure_rate, try_engines
 from frieze.embedder.engines.calibrate import Calibration, calibrate
 from frieze.embedder.engines.settings import INT8
@@ -50,7 +50,9 @@ def _try(source: Source, backbone: Backbone) -> list[dict[str, Any]]:
     sample = CalibrationSample(source, np.arange(len(source.listing.images)), backbone.spec)
     if not len(sample.rows) or not len(sample.pixels):
         raise InputError("There is no usable image to try engines on.", hint="Give a source with images.")
-    reference = ENGINES[REFERENCE](backbone, EngineSettings(devices=find_devices())).infer(sample.pixels)
+    reference = ENGINES[backbone.reference](backbone, EngineSettings(devices=devices_for(backbone))).infer(
+        sample.pixels
+    )
     forms = [form for engine in ENGINES for form in _forms(engine, backbone, sample, reference)]
     _measure(forms, sample.pixels)
     full = max((form.rate or 0 for form in forms if form.settings.precision == "float32"), default=0)
@@ -87,9 +89,9 @@ class _Form:
 def _forms(name: str, backbone: Backbone, sample: CalibrationSample, reference: Floats) -> Iterator[_Form]:
     """Make an engine in each precision, and in each of its fallbacks."""
     for precision in PRECISIONS:
-        settings = EngineSettings(precision=precision, devices=find_devices())
+        settings = EngineSettings(precision=precision, devices=devices_for(backbone))
         for one in (settings, *ENGINES[name].fallbacks(settings)):
-            form = _Form(name, one, reason=ENGINES[name].unsupported_reason(one))
+            form = _Form(name, one, reason=unsupported_reason(name, one, backbone))
             if form.reason is None:
                 _make(form, backbone, sample, reference)
             yield form

@@ -20,6 +20,7 @@ _EMBEDDING_OPTIONS = {
     "backbone",
     "weights",
     "layer",
+    "pool",
     "image_size",
     "fit",
     "pixels",

@@ -32,6 +32,7 @@ def finetune(
     backbone: str | None = None,
     weights: str | None = None,
     layer: str | None = None,
+    pool: str | None = None,
     image_size: int | str | tuple[int, int] | None = None,
     fit: str | None = None,
     pixels: str | None = None,
@@ -65,6 +66,7 @@ def finetune(
         backbone: As for `embed`; a table's own by default.
         weights: As for `embed`.
         layer: As for `embed`; `NAME:flatten` for its maps as they are.
+        pool: As for `embed`.
         image_size: As for `embed`.
         fit: As for `embed`; `squash` by default.
         pixels: As for `embed`.
@@ -180,6 +182,7 @@ def _to_request(options: FinetuneOptions) -> "BackboneRequest":
         handle=options.backbone,
         weights=options.weights,
         layer=options.layer,
+        pool=options.pool,
         image_size=options.image_size,
         fit=options.fit,
         pixels=options.pixels,
@@ -232,6 +235,7 @@ def _check_backbone(table: stored.Features, request: "BackboneRequest", options:
         ("backbone", request.handle, options.backbone),
         ("weights", request.weights, options.weights),
         ("layer", request.layer, options.layer),
+        ("pool", request.pool, options.pool),
         ("image_size", request.image_size, request.image_size if same_size else options.image_size),
         ("pixels", request.pixels, options.pixels),
     ):

@@ -43,6 +43,7 @@ class FinetuneOptions:
     backbone: str | None = None
     weights: str | None = None
     layer: str | None = None
+    pool: str | None = None
     image_size: int | str | None = None
     pixels: str | None = None
     unfreeze: str | None = None
@@ -81,7 +82,7 @@ FINETUNE_DEFAULTS: dict[str, Any] = {
 _OF_ROWS = {"labels": ("label",), "label": ("labels",), "split": ("group",), "group": ("split",)}
 _RESETS: dict[str, tuple[str, ...]] = {"head": ("kernel",), **_OF_ROWS}
 """Option -> those whose stored values no longer apply where it changes."""
-_OF_BACKBONE = ("weights", "layer", "image_size", "pixels", "unfreeze")
+_OF_BACKBONE = ("weights", "layer", "pool", "image_size", "pixels", "unfreeze")
 _FINETUNE_RESETS: dict[str, tuple[str, ...]] = {"backbone": _OF_BACKBONE, **_OF_ROWS}
 _TEXTS = ("layers", "unfreeze")  # stored as text, also where given as a number
 

@@ -24,6 +24,7 @@ def embed(
     backbone: str | None = None,
     weights: str | None = None,
     layer: str | None = None,
+    pool: str | None = None,
     image_size: int | str | tuple[int, int] | None = None,
     fit: str | None = None,
     pixels: str | None = None,
@@ -65,13 +66,15 @@ def embed(
             omitted id is the element's number, also of a path, and an omitted label is unknown; a list of paths in a
             file or on stdin takes both from the path.
         out: Folder of the table; updated where it exists.
-        backbone: `builtin` (default), `keras:NAME`, `kerashub:PRESET`, a SavedModel's folder, a `.keras` file or a hub
-            URL.
+        backbone: `builtin` (default), `keras:NAME`, `kerashub:PRESET`, a SavedModel's folder, a `.keras` or `.onnx`
+            file, or a hub URL.
         weights: For `keras:NAME`: `imagenet` (default), `random` or a file.
         layer: Layer or output to read; the last one by default.
+        pool: How maps [h, w, D] or tokens [T, D] become one vector: `avg`, `max`, `gem` (generalized mean), `cls` (the
+            first token) or `none` (all numbers as they are); by default `avg` of maps, while tokens need one.
         image_size: Side of the network's input in pixels, or `HxW`, or both numbers; its own by default.
         fit: How an image is resized to that size: `squash` (default), `crop` or `pad`.
-        pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe` or `torch`.
+        pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe`, `torch` or `clip`.
         stretch: Stretch images of more than 8 bits per channel: the lowest value becomes black, the highest white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         text_encoder: The text tower of the backbone, with which `search` takes words: an ONNX file beside its
@@ -148,7 +151,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
-        **take("weights", "layer", "image_size", "fit", "pixels", "stretch", "precision", "text_encoder"),
+        **take("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "text_encoder"),
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
     exclude = tuple(left.pop("exclude"))
@@ -220,12 +223,24 @@ def verify(path: str | Path, *, sample: int = 0) -> dict[str, Any]:
         return verification.verify(to_local_or_bucket_path(path), sample=sample)
 
 
-def backbones(source: Any = None, *, backbone: str | Sequence[str] = ()) -> list[dict[str, Any]]:
+def backbones(
+    source: Any = None,
+    *,
+    backbone: str | Sequence[str] = (),
+    layer: str | None = None,
+    pool: str | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    pixels: str | None = None,
+) -> list[dict[str, Any]]:
     """List the named backbones, or try backbones in every engine and precision on some of your images.
 
     Args:
         source: Images to try on, as `embed` takes them; None to list the named backbones.
         backbone: Which to try, as `embed` takes it; several in a list. `builtin` by default.
+        layer: As for `embed`, of each of them; likewise the others.
+        pool: As for `embed`.
+        image_size: As for `embed`.
+        pixels: As for `embed`.
 
     Returns:
         The rows of `frieze backbones --json`.
@@ -240,7 +255,10 @@ def backbones(source: Any = None, *, backbone: str | Sequence[str] = ()) -> list
         if handles:
             raise InputError("`backbone` says what to try, and there are no images.", hint="Give `source`, too.")
         return frieze.embedder.list_backbones()
-    requests = [frieze.embedder.BackboneRequest(handle=handle) for handle in handles or ["builtin"]]
+    requests = [
+        frieze.embedder.BackboneRequest(handle=handle, layer=layer, pool=pool, image_size=image_size, pixels=pixels)
+        for handle in handles or ["builtin"]
+    ]
     opened = frieze.embedder.open_source(source, frieze.embedder.SourceOptions())
     with terminal.spinner("Trying engines and precisions"):
         return frieze.embedder.try_precisions(opened, requests)

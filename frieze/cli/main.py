@@ -1,5 +1,6 @@
 """The command line: imports the command that runs, and turns errors into exit codes."""
 
+import difflib
 import importlib
 import os
 import signal
@@ -54,6 +55,19 @@ class _Commands(click.Group):
         name = _KEYWORDS.get(cmd_name, cmd_name)
         command: click.Command = getattr(importlib.import_module(f"frieze.cli.commands.{name}"), name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest those of a similar name where there is none.
+
+        Raises:
+            UsageError: There is none.
+        """
+        near = difflib.get_close_matches(args[0], _COMMANDS, n=2)
+        if near and args[0] not in _COMMANDS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(near)}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's signature
         """Write the list for `frieze --help` from the table."""

@@ -10,11 +10,13 @@ SOME_SKIPPED = 3
 _MOST_OF_ONE_CLASS = 0.9
 """Share of the most frequent class above which any head has a high accuracy."""
 _FITS = ("squash", "crop", "pad")
-_RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch")
+_POOLS = ("avg", "max", "gem", "cls", "none")
+_RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch", "clip")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+verbose = click.option("-v", "--verbose", is_flag=True, help="Print all fields.")
 force = click.option("--force", is_flag=True, help="Replace what is there.")
 min_score = click.option(
     "--min-score",
@@ -69,6 +71,12 @@ image_size = click.option(
 )
 fit = click.option(
     "--fit", cls=OrDefault, type=click.Choice(_FITS), help="How an image is resized to it.  [default: squash]"
+)
+pool = click.option(
+    "--pool",
+    cls=OrDefault,
+    type=click.Choice(_POOLS),
+    help="How maps or tokens become one vector.  [default: avg of maps; tokens need one]",
 )
 pixels = click.option(
     "--pixels", cls=OrDefault, type=click.Choice(_RANGES), help="Range of pixels the network was trained on."
@@ -237,3 +245,16 @@ def end(document: dict[str, Any], *, where: str, unit: str = "image") -> None:
     if n_failed:
         terminal.show_message(f"{counted(n_failed, unit)} can't be used: {where}")
         click.get_current_context().exit(SOME_SKIPPED)
+
+
+def show(command: str, document: dict[str, Any], *, as_json: bool, verbose: bool) -> None:
+    """Print a command's document on stdout: in a few lines, with `--verbose` all fields, or as JSON."""
+    from frieze import terminal
+    from frieze.cli.summaries import summarize
+
+    if as_json:
+        terminal.show_json(document)
+    elif verbose:
+        terminal.show_fields(document)
+    else:
+        terminal.show_lines(summarize(command, document))

@@ -205,10 +205,12 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="session")
 def embed(tiny):
-    """`embed(source, out, backbone=, fit=, precision=, labels=, progress=, **options)`: shards of 4, batches of 2."""
+    """`embed(source, out, backbone=, labels=, progress=, **options)`: shards of 4, batches of 2."""
 
     def run(source, out, /, *, backbone=tiny, labels="folder", progress=_no_progress, **options):
-        backbone_options = {name: options.pop(name) for name in ("fit", "precision") if name in options}
+        backbone_options = {
+            name: options.pop(name) for name in ("fit", "precision", "pixels", "pool") if name in options
+        }
         request = BackboneRequest(handle=str(backbone), **backbone_options)
         source_options = SourceOptions(labels=labels)
         options = JobOptions(**{"shard_size": 4, "batch_size": 2, "workers": 2, "source": source_options} | options)

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from frieze.core import MismatchError
-from frieze.features import check_same_backbone
+from frieze.features import check_same_backbone, is_same_backbone
 
 CHANGED = {
     "fingerprint": "cd" * 32,
@@ -13,6 +13,7 @@ CHANGED = {
     "fit": "crop",
     "pixels": "-1..1",
     "layer": "top",
+    "pool": "max",
     "precision": "bfloat16",
     "decoding": "2",
 }
@@ -59,3 +60,11 @@ def test_drift_is_stored(spec):
 def test_every_field_is_judged(spec):
     """Each field of a spec is either part of the identity or named above as not."""
     assert {field.name for field in dataclasses.fields(spec)} == {*CHANGED, *NOT_JUDGED}
+
+
+def test_the_mean_is_the_default(spec):
+    """A table whose maps were averaged by default, and says nothing of it, goes on where their mean is asked for."""
+    averaged = dataclasses.replace(spec, pool="avg")
+    assert is_same_backbone(averaged, spec)
+    assert "pool" not in spec.to_json()
+    assert not is_same_backbone(dataclasses.replace(spec, pool="max"), averaged)

@@ -1,6 +1,7 @@
 """Backbones whose last layers are fine-tuned: open one, train it, save it as a SavedModel."""
 
 from frieze.embedder.backbones import BackboneRequest
+from frieze.embedder.backbones.base import no_tensorflow_error
 from frieze.embedder.backbones.open import open_backbone
 from frieze.embedder.backbones.trainable.base import ALL, TrainableBackbone
 from frieze.embedder.backbones.trainable.keras_model import TrainableKerasModel
@@ -22,6 +23,8 @@ def open_trainable(request: BackboneRequest, *, unfreeze: str | None = None) -> 
         ModelError: The backbone can't be found, loaded or understood.
     """
     backbone = open_backbone(request)
+    if backbone.openvino_graph is not None:
+        raise no_tensorflow_error(backbone.spec.name)
     if backbone.model is not None:
         return TrainableKerasModel(backbone, unfreeze)
     from frieze.embedder.backbones.trainable.saved_model import TrainableSavedModel

@@ -76,13 +76,6 @@ def count_parameters(weights: Any) -> int:
     return sum(math.prod(weight.shape) for weight in weights)
 
 
-def global_average_pool(values: Any) -> Any:
-    """Average maps [B, h, w, D] over height and width; [B, D] stays."""
-    keras = import_keras()
-
-    return keras.ops.mean(values, axis=(1, 2)) if len(values.shape) == MAPS_RANK else values
-
-
 def save_module(folder: Path, embeddings: Any, variables: Any, learnable: Any, spec: BackboneSpec) -> None:
     """Write a SavedModel in hub form.
 

@@ -10,11 +10,11 @@ from typing import Any
 from frieze.core import InputError, import_keras
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.keras_file import outputs_of
+from frieze.embedder.backbones.pooling import pool_keras_tensor
 from frieze.embedder.backbones.trainable.base import (
     ALL,
     MAPS_RANK,
     count_parameters,
-    global_average_pool,
     inference_mode,
     save_module,
 )
@@ -48,7 +48,7 @@ class TrainableKerasModel:
 
     def embeddings(self, images: Any) -> Any:
         """Return [B, D] for float32 [B, H, W, 3] in [0, 1]."""
-        return global_average_pool(inference_mode(self._model)(PIXELS[self.spec.pixels](images)))
+        return pool_keras_tensor(inference_mode(self._model)(PIXELS[self.spec.pixels](images)), self.spec.pool)
 
     def split(self) -> tuple[Any, Any]:
         """Split where the free layers begin; skip connections across the cut become inputs too."""
@@ -63,7 +63,8 @@ class TrainableKerasModel:
         maps = inference_mode(lower)(PIXELS[self.spec.pixels](images))
         inputs = [keras.Input(cut.shape[1:]) for cut in cuts]
         upper = keras.Model(cuts, self._model.outputs[0])
-        return keras.Model(images, maps), keras.Model(inputs, global_average_pool(inference_mode(upper)(inputs)))
+        embeddings = pool_keras_tensor(inference_mode(upper)(inputs), self.spec.pool)
+        return keras.Model(images, maps), keras.Model(inputs, embeddings)
 
     @contextlib.contextmanager
     def computing(self, policy: str) -> Iterator[str]:

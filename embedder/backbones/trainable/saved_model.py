@@ -8,7 +8,8 @@ from typing import Any
 from frieze.core import InputError
 from frieze.embedder.backbones import BackboneRequest, fingerprint
 from frieze.embedder.backbones.hub_layer.layer import HubLayer
-from frieze.embedder.backbones.trainable.base import ALL, count_parameters, global_average_pool, save_module
+from frieze.embedder.backbones.pooling import pool_keras_tensor
+from frieze.embedder.backbones.trainable.base import ALL, count_parameters, save_module
 from frieze.embedder.images.resize import PIXELS
 from frieze.features import BackboneSpec
 
@@ -32,7 +33,7 @@ class TrainableSavedModel:
 
     def embeddings(self, images: Any) -> Any:
         """Return [B, D] for float32 [B, H, W, 3] in [0, 1]."""
-        return global_average_pool(self._layer(PIXELS[self.spec.pixels](images)))
+        return pool_keras_tensor(self._layer(PIXELS[self.spec.pixels](images)), self.spec.pool)
 
     def split(self) -> tuple[Any, Any]:
         """Raise an InputError: a SavedModel is one graph and can't be split.

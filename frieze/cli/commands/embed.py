@@ -16,6 +16,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 @click.option("--backbone", metavar="SPEC", help="See: frieze backbones.  [default: builtin]")
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read.  [default: the last one]")
+@options.pool
 @options.image_size
 @options.fit
 @options.pixels
@@ -75,8 +76,9 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 @options.cluster
 @click.option("--dry-run", is_flag=True, help="Write nothing: estimate images, bytes and time.")
 @options.force
+@options.verbose
 @options.as_json
-def embed(*, as_json: bool, **parameters: Any) -> None:
+def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Embed every image of SOURCE once.
 
     SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
@@ -89,10 +91,7 @@ def embed(*, as_json: bool, **parameters: Any) -> None:
     from frieze.api import tables
 
     document = tables.embed(parameters.pop("source"), **parameters)
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields(document)
+    options.show("embed", document, as_json=as_json, verbose=verbose)
     terminal.show_pixel_range(document)
     terminal.show_changes(document)
     options.warn_of_source(document)

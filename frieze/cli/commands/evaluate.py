@@ -11,20 +11,17 @@ from frieze.cli import options
 @click.argument("head")
 @click.argument("features")
 @options.labels
+@options.verbose
 @options.as_json
-def evaluate(*, as_json: bool, **parameters: Any) -> None:
+def evaluate(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Measure HEAD on the table FEATURES; images that it was fitted on are left out.
 
     The labels come from the head's column or file, unless --labels or --label name another.
     """
-    from frieze import terminal
     from frieze.api import heads
 
     document = heads.evaluate(parameters.pop("head"), parameters.pop("features"), **parameters)
     options.warn_if_stale(document)
     options.warn_of_labels(document)
     options.warn_of_baseline(document)
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields(document)
+    options.show("evaluate", document, as_json=as_json, verbose=verbose)

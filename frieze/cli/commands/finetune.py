@@ -13,6 +13,7 @@ from frieze.cli import options
 @click.option("--backbone", metavar="SPEC", help="See: frieze backbones  [default: the table's]")
 @options.weights
 @click.option("--layer", metavar="NAME", help="Layer or output to read; NAME:flatten for its maps as they are.")
+@options.pool
 @options.image_size
 @options.fit
 @options.pixels
@@ -51,8 +52,9 @@ from frieze.cli import options
     help="Seed of every random choice.  [default: 0]",
 )
 @options.force
+@options.verbose
 @options.as_json
-def finetune(*, as_json: bool, **parameters: Any) -> None:
+def finetune(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Train the top of a backbone on images SOURCE (or a table's), starting from a head on its features.
 
     Run it again to resume. Omitted options keep the values that OUT was made with ('' restores the default).
@@ -63,10 +65,10 @@ def finetune(*, as_json: bool, **parameters: Any) -> None:
     document = finetuning.finetune(parameters.pop("source"), **parameters)
     for note in document["notes"]:
         terminal.show_note(f"{note}")
-    if as_json:
-        terminal.show_json(document)
-    else:
+    if verbose and not as_json:
         history = document.pop("history")
         names = ("loss", "accuracy", "val_loss", "val_calibrated_loss", "val_accuracy", "seconds")
         terminal.show_table(history, names)
         terminal.show_fields(document)
+    else:
+        options.show("finetune", document, as_json=as_json, verbose=verbose)

@@ -15,21 +15,18 @@ from frieze.cli import options
 @click.option("--label", metavar="COLUMN", help="Column of the labels.  [default: label]")
 @click.option("--ids", metavar="FILE", help="Ids for a .npy file: text, one per line, or a .npy of strings.")
 @options.force
+@options.verbose
 @options.as_json
-def import_vectors(*, as_json: bool, **parameters: Any) -> None:
+def import_vectors(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Import vectors made elsewhere into a table of features.
 
     VECTORS is a .npy file [N, D], a Parquet file or a folder of them with a column of lists of numbers (folders
     name=value become a column), or the folder that clip-retrieval made. Rows that can't be used are listed in
     failures.parquet, and the exit code is 3.
     """
-    from frieze import terminal
     from frieze.api import tables
 
     document = tables.import_vectors(parameters.pop("vectors"), **parameters)
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields({name: value for name, value in document.items() if name != "notes"})
+    options.show("import", document, as_json=as_json, verbose=verbose)
     options.warn_of_vectors(document)
     options.end(document, where=f"see {document['out']}/failures.parquet", unit="row")

@@ -30,8 +30,9 @@ _TRIED = ("kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"
 @click.option("--max-build-memory", metavar="SIZE", help="Memory limit of the build, beyond the program itself.")
 @click.option("--ray", metavar="auto|ADDRESS", help="Add vectors on the machines of a Ray cluster, except for hnsw.")
 @options.force
+@options.verbose
 @options.as_json
-def index(*, as_json: bool, **parameters: Any) -> None:
+def index(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Build a FAISS index over the table FEATURES, and measure its recall on the table itself.
 
     Omitted options keep the values of the index at OUT ('' restores the default).
@@ -42,13 +43,13 @@ def index(*, as_json: bool, **parameters: Any) -> None:
     document = searching.index(parameters.pop("features"), **parameters)
     terminal.show_changes(document)
     _warn(document)
-    if as_json:
-        terminal.show_json(document)
-    else:
+    if verbose and not as_json:
         tried = document.pop("tried")
         terminal.show_fields(document)
         if tried:
             terminal.show_table(tried, _TRIED)
+    else:
+        options.show("index", document, as_json=as_json, verbose=verbose)
 
 
 def _warn(document: dict[str, Any]) -> None:

@@ -14,10 +14,10 @@ from frieze.cli import options
 @click.option("--scores", is_flag=True, help="Add a column score_CLASS for each class.")
 @options.cluster
 @options.force
+@options.verbose
 @options.as_json
-def predict(*, as_json: bool, **parameters: Any) -> None:
+def predict(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
-    from frieze import terminal
     from frieze.api import heads
     from frieze.core import shorten
 
@@ -26,9 +26,6 @@ def predict(*, as_json: bool, **parameters: Any) -> None:
     if "failures" in document:  # SOURCE was images
         options.warn_of_unread(document)
     options.warn_of_images(document, hint="a head on features that were embedded with --stretch would see more in them")
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields({name: value for name, value in document.items() if name != "failures"})
+    options.show("predict", document, as_json=as_json, verbose=verbose)
     skipped = [f"{one['id']} ({one['stage']}, {one['reason']})" for one in document.get("failures", [])]
     options.end(document, where=shorten(skipped))

@@ -56,8 +56,9 @@ _KERNELS = ("linear", "rbf")
     help="Seed of every random choice.  [default: 0]",
 )
 @options.force
+@options.verbose
 @options.as_json
-def train(*, as_json: bool, **parameters: Any) -> None:
+def train(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Train a head on labelled images of the table FEATURES and measure it on held-out ones.
 
     With --force, omitted options keep the values of the head at OUT ('' restores the default).
@@ -71,7 +72,4 @@ def train(*, as_json: bool, **parameters: Any) -> None:
     options.warn_of_baseline(document)
     for note in document["notes"]:
         terminal.show_note(f"{note}")
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields(document)
+    options.show("train", document, as_json=as_json, verbose=verbose)

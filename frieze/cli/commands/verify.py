@@ -10,8 +10,9 @@ _BROKEN = 1
 @click.command(epilog="Example: frieze verify photos.features --sample 20")
 @click.argument("path")
 @click.option("--sample", type=click.IntRange(min=0), default=0, metavar="N", help="Embed N images again and compare.")
+@options.verbose
 @options.as_json
-def verify(*, path: str, sample: int, as_json: bool) -> None:
+def verify(*, path: str, sample: int, as_json: bool, verbose: bool) -> None:
     """Verify the folder PATH: features, an index, a head or an exported model.
 
     Checks files and hashes, counts, unique ids, finite vectors, the backbone. Exit code 1 means that something is
@@ -22,10 +23,7 @@ def verify(*, path: str, sample: int, as_json: bool) -> None:
 
     document = tables.verify(path, sample=sample)
     problems = document["problems"]
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields({name: value for name, value in document.items() if name not in ("problems", "notes")})
+    options.show("verify", document, as_json=as_json, verbose=verbose)
     options.warn_if_stale(document)
     for note in document.get("notes", []):
         terminal.show_note(f"{note}")

@@ -42,7 +42,7 @@ def test_pixels_must_be_known(save):
     """A model that does not rescale its pixels is rejected without --pixels: a wrong range is a silent loss."""
     error = refusal(handle=save())
     assert "none of its layers rescales them by known numbers" in error.message
-    assert "`pixels` 0..1, -1..1, 0..255, caffe or torch" in error.hint
+    assert "`pixels` 0..1, -1..1, 0..255, caffe, torch or clip" in error.hint
 
 
 def test_rescaling(save):

@@ -10,7 +10,7 @@ from frieze.embedder.backbones.catalogue import APPLICATIONS
 from frieze.embedder.backbones.open import conversion_hint
 from frieze.features import BackboneSpec
 
-_NO_CODE = "it runs only code of Frieze and Keras."
+_NO_CODE = "it runs only code of Frieze, Keras or OpenVINO."
 
 
 def test_builtin_is_the_default(opened):
@@ -108,8 +108,7 @@ def test_list():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("net.onnx", "onnx2tf -i {folder}/net.onnx -o {folder}/net -osd (from PyPI). Then: `backbone='{folder}/net'`"),
-        ("net.pt", "onnx2tf -i {folder}/net.onnx"),
+        ("net.pt", "with torch.onnx.export, as docs/howto.md shows, then: `backbone='{folder}/net.onnx'`"),
         ("net.PTH", "frieze import VECTORS.npy"),
         ("net.safetensors", "torch.onnx.export"),
         ("net.tflite", "give the SavedModel or .keras file"),
@@ -129,4 +128,4 @@ def test_conversion_hint(name, says, tmp_path):
 def test_no_conversion_hint():
     """A name of no known suffix gets no such advice; a path with a space is quoted."""
     assert conversion_hint(Path("mobilenet")) is None
-    assert "'my nets/a b.onnx'" in str(conversion_hint(Path("my nets/a b.onnx")))
+    assert "tar xf 'my nets/a b.tar' -C 'my nets/a b'" in str(conversion_hint(Path("my nets/a b.tar")))

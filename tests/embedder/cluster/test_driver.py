@@ -533,3 +533,17 @@ def test_all_machines_go(monkeypatch):
     pool._workers.pop(worker.slot)  # as when it died
     assert pool.start_workers() == []
     assert pool.shortage == "a machine with 1 CPU: the cluster has none left"
+
+
+@pytest.mark.usefixtures("needs_openvino")
+def test_onnx(pool, embed, gallery, onnx_network, tmp_path):
+    """Workers embed by an ONNX file as a run on this machine alone does."""
+    del pool
+    options = {"backbone": onnx_network("tokens"), "pixels": "torch", "pool": "gem"}
+    tables = {
+        name: embed(gallery, tmp_path / str(name), ray=name, **options) and tmp_path / str(name)
+        for name in ("auto", None)
+    }
+    ours, theirs = (open_features(table) for table in tables.values())
+    assert ours.ids.tolist() == theirs.ids.tolist()
+    assert np.allclose(ours.embeddings(), theirs.embeddings(), atol=1e-5)

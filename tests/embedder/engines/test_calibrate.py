@@ -102,3 +102,28 @@ def test_broken_graph(change, quantized):
     """A graph that is no such file, or could unpack to any size, is refused."""
     with pytest.raises(FeatureFileError, match="graph in int8 can't be read"):
         unpack_graph(change(quantized.graph))
+
+
+@pytest.mark.usefixtures("needs_openvino")
+def test_onnx(opened, onnx_network, photo):
+    """An ONNX file that takes one image at once is calibrated, too, and its int8 is near to its float32."""
+    backbone = opened(str(onnx_network("alone")), pixels="torch")
+    images = np.stack([np.asarray(photo(seed, 16, 16)) for seed in range(ENOUGH)])
+    calibration = calibrate.calibrate(backbone, images[:16], images)
+    settings = EngineSettings(precision="int8", devices=("CPU:0",), int8_graph=calibration.graph)
+    embeddings, reference = OpenVINOEngine(backbone, settings).infer(images), OpenVINOEngine(backbone).infer(images)
+    assert measure_drift(embeddings, reference)["median_cosine"] > 0.99
+    assert calibration.document["layers"] == 2
+
+
+def test_attention_has_no_weights(opened, onnx_network):
+    """The products of an attention are no layers that int8 is chosen for: they stay in float32."""
+    graph = calibrate._Graph(opened(str(onnx_network("tokens")), pixels="torch", pool="cls"))
+    quantized = graph.quantize((), np.zeros((4, 16, 16, 3), np.uint8))
+    assert graph.layers == ["layer 0", "layer 1", "layer 2", "layer 3"]
+    inputs = {
+        op.get_friendly_name(): [value.get_node().get_type_name() for value in op.input_values()]
+        for op in quantized.get_ordered_ops()
+    }
+    assert "FakeQuantize" in inputs["layer 1"]
+    assert "FakeQuantize" not in inputs["product 0"]

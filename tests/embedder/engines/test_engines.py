@@ -3,7 +3,7 @@ import pytest
 
 from frieze.core import InputError
 from frieze.embedder.engines import EngineSettings
-from frieze.embedder.engines.base import ENGINES, REFERENCE, usable_engines
+from frieze.embedder.engines.base import ENGINES, REFERENCE, devices_for, usable_engines
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
 CPU = EngineSettings(devices=("CPU:0",))
@@ -96,3 +96,15 @@ def test_not_installed(monkeypatch):
     assert usable_engines("auto", CPU) == [REFERENCE]
     with pytest.raises(InputError, match="pip install openvino"):
         usable_engines("openvino", CPU)
+
+
+@pytest.mark.usefixtures("needs_openvino")
+def test_onnx(opened, onnx_network, monkeypatch):
+    """An ONNX file runs in OpenVINO alone, on the CPU also where there is a GPU, unless a GPU was asked for."""
+    backbone = opened(str(onnx_network("nhwc")), pixels="torch")
+    assert usable_engines("auto", CPU, backbone) == ["openvino"]
+    with pytest.raises(InputError, match="`engine='tensorflow'` is not available here: nhwc is an ONNX file"):
+        usable_engines("tensorflow", CPU, backbone)
+    monkeypatch.setattr("frieze.embedder.engines.base.find_devices", lambda *_: ("GPU:0",))
+    assert devices_for(backbone) == devices_for(backbone, "cpu") == ("CPU:0",)
+    assert devices_for(backbone, "gpu") == devices_for(opened("builtin")) == ("GPU:0",)

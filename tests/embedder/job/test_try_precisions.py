@@ -65,3 +65,15 @@ def test_no_usable_image(folder, tiny):
         path.write_text("text")
     with pytest.raises(InputError, match="no usable image to try engines on"):
         tried(folder, tiny)
+
+
+@pytest.mark.usefixtures("needs_openvino")
+def test_onnx(folder, onnx_network):
+    """An ONNX file is tried in OpenVINO, whose float32 is its reference; TensorFlow's rows say why not there."""
+    request = BackboneRequest(handle=str(onnx_network("tokens")), pixels="torch", pool="cls")
+    rows = try_precisions.try_precisions(open_source(folder, SourceOptions()), [request])
+    assert {row["engine"] for row in rows if row["drift"]} == {"openvino"}
+    assert next(row["drift"]["least_cosine"] for row in rows if row["drift"]) == 1.0
+    assert {row["reason"] for row in rows if row["engine"] == "tensorflow"} == {
+        "tokens is an ONNX file, which only OpenVINO runs"
+    }

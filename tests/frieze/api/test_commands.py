@@ -89,6 +89,17 @@ def test_documents_have_the_promised_fields(name, printed):
     assert set(DOCUMENTS[name].split()) <= set(document)
 
 
+@pytest.mark.parametrize("name", ["embed", "embed --dry-run", "verify", "train", "evaluate", "predict"])
+def test_few_lines_for_people(name, lines, run):
+    """Without --json a command prints one to six lines of plain text."""
+    force = ["--force"] if name in ("train", "predict") else []
+    result = run(*lines[name], *force)
+    printed = result.stdout.splitlines()
+    assert result.exit_code in (0, 3)  # 3: an image of the world can't be used
+    assert 1 <= len(printed) <= 6
+    assert not re.search(r"None|nan|[{}\[\]]", result.stdout)
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_field_is_documented(name, printed):
     """docs/json.md documents each field of each document, and no other field."""
@@ -360,10 +371,10 @@ def test_another_backbone_is_refused_everywhere(world, run, tmp_path):
 
 
 def test_index_prints_the_kinds_it_tried(world, run, monkeypatch, tmp_path):
-    """Where kinds were tried, a table of them stands below the facts."""
+    """With --verbose, where kinds were tried, a table of them stands below the facts."""
     monkeypatch.setattr("frieze.indexing.build.choose_kind.time_exact", lambda _: Speed(100.0, 10.0))
     monkeypatch.setattr("frieze.indexing.build.choose_kind.count_lists", lambda _: 2)
-    result = run("index", world / "photos.features", "--out", tmp_path / "tried.index")
+    result = run("index", world / "photos.features", "--out", tmp_path / "tried.index", "-v")
     table = [line.split() for line in result.stdout.splitlines()]
     header = table.index(["kind", "recall_at_10", "queries_per_second", "memory_bytes", "recipe"])
     assert {row[0] for row in table[header + 1 :]} == {"ivf", "fp16", "sq8", "rabitq", "hnsw"}

@@ -716,8 +716,8 @@ def test_unusable_images_are_reported(photos, residual, tmp_path, capsys, stop):
 
 
 def test_the_command_prints_the_epochs(table, probe, tmp_path, run, idle):
-    """Without --json a table of the epochs stands above the facts; talk goes to stderr."""
-    options = ("--head", probe, "--unfreeze", "top", "--epochs", 1, "--no-augment")
+    """With --verbose a table of the epochs stands above the facts; talk goes to stderr."""
+    options = ("--verbose", "--head", probe, "--unfreeze", "top", "--epochs", 1, "--no-augment")
     result = run("finetune", table, "--out", tmp_path / "m", *options)
     assert result.exit_code == 0
     assert result.stdout.index("val_loss") < result.stdout.index("probe_accuracy")

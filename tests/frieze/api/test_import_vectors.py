@@ -181,9 +181,11 @@ def test_embedded_tables_are_refused(world, tmp_path):
 
 
 def test_facts_for_people(run, tmp_path):
-    """Without --json the counts are printed one a line."""
+    """With --verbose the counts are printed one a line; else one line has what counts."""
     np.save(tmp_path / "v.npy", np.ones((2, 3)))
-    lines = run("import", tmp_path / "v.npy", "--out", tmp_path / "f").stdout.splitlines()
+    summary = run("import", tmp_path / "v.npy", "--out", tmp_path / "f").stdout
+    assert summary == f"2 vectors of 3 numbers in {tmp_path / 'f'}: 2 imported, 0 unchanged.\n"
+    lines = run("import", tmp_path / "v.npy", "--out", tmp_path / "f", "-v").stdout.splitlines()
     assert {"rows       2", "dim        3", "backbone   v"} <= set(lines)
 
 

@@ -1,6 +1,8 @@
 """The public functions of features and search, from Python."""
 
+import importlib.metadata
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +103,13 @@ def test_each_option_of_embed_has_a_field(tmp_path):
 def _parameters_of_embed():
     parameters = inspect.signature(frieze.embed).parameters.values()
     return {one.name: one.default for one in parameters if one.name not in ("source", "out", "dry_run")}
+
+
+def test_what_open_tables_look_like(world):
+    """Tables, indexes and heads print what they are, in one line; the package has its version."""
+    features, index, head = (world / f"photos.{kind}" for kind in ("features", "index", "head"))
+    n_rows = len(frieze.open_features(features))
+    assert repr(frieze.open_features(features)) == f"Features({n_rows} x 256, frieze-mini-3, {str(features)!r})"
+    assert repr(frieze.open_index(index)) == f"Index({n_rows} x 256, exact, cosine, {str(index)!r})"
+    assert re.fullmatch(r"Head\(\w+, \d classes, '.*photos.head'\)", repr(frieze.open_head(head)))
+    assert frieze.__version__ == importlib.metadata.version("frieze")

@@ -71,7 +71,7 @@ def test_each_help_ends_in_an_example(name, run):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_mirror_functions(name):
     """Every command is a function of the same name with the same options."""
-    options = {param.name for param in command(name).params if param.name != "as_json"}
+    options = {param.name for param in command(name).params if param.name not in ("as_json", "verbose")}
     assert options == set(inspect.signature(function(name)).parameters)
 
 
@@ -213,3 +213,14 @@ def test_threads_sleep(run, monkeypatch, given, expected):
         monkeypatch.delenv("OMP_WAIT_POLICY")
     assert run("--version").exit_code == 0
     assert os.environ["OMP_WAIT_POLICY"] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("serch", "Did you mean search or serve?"), ("trian", "Did you mean train?"), ("xyz", "'xyz'.")],
+)
+def test_an_unknown_command(name, message, run):
+    """A command that does not exist is refused with those of a similar name."""
+    result = run(name)
+    assert result.exit_code == 2
+    assert result.stderr.strip().endswith(message)

@@ -94,6 +94,23 @@ def test_a_module(world, run, tmp_path):
     assert run(*line) == []
 
 
+def test_onnx(run, onnx_network):
+    """An ONNX file never needs TensorFlow, not to embed and not to embed again."""
+    options = ("--backbone", onnx_network("tokens"), "--pixels", "torch", "--pool", "cls")
+    assert run("embed", "photos", *options, "--out", "onnx.features") == []
+    assert run("verify", "onnx.features", "--sample", "3") == []
+
+
+@pytest.mark.slow
+def test_onnx_predicts(run, onnx_network):
+    """Nor to search by an image or to predict new ones."""
+    run("embed", "photos", "--backbone", onnx_network("nhwc"), "--pixels", "clip", "--out", "nhwc.features")
+    run("index", "nhwc.features", "--out", "nhwc.index")
+    run("train", "nhwc.features", "--head", "linear", "--out", "nhwc.head")
+    assert run("search", "nhwc.index", "photos/red/1.png") == []
+    assert run("predict", "nhwc.head", "photos/blue", "--out", "of_onnx.csv") == []
+
+
 def test_words(world, run, write_text_tower):
     """A search by words with an ONNX text tower imports none of them."""
     write_text_tower(run.folder / "tower", {"red": np.ones(256)})

@@ -288,3 +288,17 @@ def test_code_of_somebodys_own_stays_in_float32(residual, images):
     )
     with trunk.computing("mixed_float16"):
         assert trunk.embeddings(images).dtype == "float16"
+
+
+@pytest.mark.parametrize("pool", ["max", "gem", "none"])
+def test_pool(pool, residual, images, tmp_path):
+    """Maps are pooled as the frozen backbone pools them, in the trunk, in its two parts and in the stored module."""
+    options = {"layer": "top", "pool": pool}
+    expected = open_backbone(BackboneRequest(handle=str(residual), **options)).call(images).numpy()
+    trunk = free(residual, "high", **options)
+    lower, upper = trunk.split()
+    trunk.save(tmp_path / "stored")
+    stored = open_backbone(BackboneRequest(handle=str(tmp_path / "stored"), pixels="0..1"))
+    for embeddings in (trunk.embeddings(images), upper(lower(images)), stored.call(images)):
+        assert np.allclose(embeddings, expected, atol=1e-4)
+    assert stored.spec.pool is None

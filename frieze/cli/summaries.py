@@ -1,0 +1,206 @@
+"""What each command prints for people: one to six lines; `--verbose` prints all fields, `--json` those for programs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from frieze.core import counted, format_size, shorten
+
+Document = Mapping[str, Any]
+
+_CHANGES = {
+    "embedded": "new or changed",
+    "unchanged": "unchanged",
+    "renamed": "renamed",
+    "relabelled": "relabelled",
+    "removed": "removed",
+    "left": "left for the next run",
+}
+
+
+def summarize(command: str, document: Document) -> list[str]:
+    """Return the lines that a command prints of its document.
+
+    Args:
+        command: A key of `_SUMMARIES`.
+        document: What it prints with `--json`.
+    """
+    return list(_SUMMARIES[command](document))
+
+
+def _embed(document: Document) -> Iterator[str]:
+    if document.get("dry_run"):
+        yield from _dry_run(document)
+        return
+    is_first = document["embedded"] and not document["unchanged"] + document["renamed"]
+    names = [name for name in _CHANGES if document[name] and not (is_first and name == "embedded")]
+    changes = [f"{document[name]:,} {_CHANGES[name]}" for name in names]
+    changes += [f"{document['duplicates']:,} with the bytes of another"] if document["duplicates"] else []
+    rows = counted(document["rows"], "image")
+    yield f"{rows} in {document['out']}" + (f": {', '.join(changes)}." if changes else ".")
+    if document["embedded"]:
+        by = f"{document['backbone']} ({document['engine']}, {document['precision']})"
+        yield f"{document['dim']:,} numbers an image by {by}, {document['images_per_second']:,.0f} images/s."
+        start = f"after {_seconds(document['startup_seconds'])} to start"
+        yield f"{_seconds(document['seconds'])} {start}. {document['advice'] or ''}".rstrip()
+
+
+def _dry_run(document: Document) -> Iterator[str]:
+    counts = (
+        f"{document['to_embed']:,} to embed, {document['unchanged']:,} unchanged, {document['removed']:,} to remove"
+    )
+    yield f"{counted(document['images'], 'image')}: {counts}. Nothing was written."
+    if document["to_embed"]:
+        disk = f", {format_size(document['bytes'])} on disk" if document["bytes"] else ""
+        free = f" ({format_size(document['free_bytes'])} free)" if document["free_bytes"] else ""
+        yield f"About {_seconds(document['seconds'])} at {document['images_per_second']:,.0f} images/s{disk}{free}."
+
+
+def _index(document: Document) -> Iterator[str]:
+    size = f"{document['rows']:,} x {document['dim']:,}"
+    state = "" if document["rebuilt"] else ", up to date"
+    yield f"{size} vectors in {document['index']} ({document['kind']}, {format_size(document['bytes'])}){state}."
+    changes = document["changes"] or {}
+    counts = [f"{n:,} {name}" for name, n in changes.items() if n]
+    if counts:
+        yield f"Since the last time: {', '.join(counts)}."
+    if document["recall_at_10"] is not None:
+        yield f"{_recall(document)}, or one in {document['ms_per_query']:.2g} ms."
+    yield f"{document['why']} Built in {_seconds(document['build_seconds'])}."
+
+
+def _train(document: Document) -> Iterator[str]:
+    n_classes = counted(len(document["classes"]), "class", "classes")
+    setting = "".join(f", {name} = {value}" for name, value in (document.get("setting") or {}).items())
+    n_train = counted(document["n_train"], "image")
+    yield f"{document['head']} head for {n_classes}, trained on {n_train}{setting}."
+    yield from _figures(document)
+    yield from _shots(document.get("shots"))
+    if document.get("naive_accuracy") is not None:
+        yield f"With a split that does not mind the groups it would be {document['naive_accuracy']:.3f}."
+    yield from _abstention(document.get("abstain"))
+    yield f"Report: {document['report']}"
+
+
+def _figures(document: Document) -> Iterator[str]:
+    low, high = document["confidence_interval"]
+    images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
+    yield f"Accuracy {document['accuracy']:.3f} on {images} (95 % interval {low:.3f} to {high:.3f})."
+    yield (
+        f"Always the most frequent class: {document['baseline_accuracy']:.3f}. Macro F1 {document['macro_f1']:.3f},"
+        f" expected calibration error {document['expected_calibration_error']:.3f}."
+    )
+
+
+def _shots(shots: Document | None) -> Iterator[str]:
+    if shots:
+        spread = f"{shots['mean_accuracy']:.3f}, standard deviation {shots['standard_deviation']:.3f}"
+        yield f"{shots['draws']} draws of {shots['per_class']} images a class: mean accuracy {spread}."
+
+
+def _abstention(abstain: Document | None) -> Iterator[str]:
+    if abstain:
+        precision = abstain["precision_on_test"]
+        right = "" if precision is None else f", {_percent(precision)} of them right"
+        yield f"With --abstain it predicts {_percent(abstain['coverage'])} of the held-out images{right}."
+
+
+def _evaluate(document: Document) -> Iterator[str]:
+    yield from _figures(document)
+    yield document["note"]
+
+
+def _finetune(document: Document) -> Iterator[str]:
+    epochs = f"the best of {counted(document['epochs'], 'epoch')} was {document['best_epoch']}"
+    trained = f"{document['head']} head and {document['unfrozen']}"
+    yield f"{trained}, trained on {counted(document['n_train'], 'image')}; {epochs}."
+    yield from _figures(document)
+    yield f"The head that it started from: accuracy {document['probe_accuracy']:.3f} on the same images."
+    yield f"Report: {document['report']}"
+
+
+def _predict(document: Document) -> Iterator[str]:
+    yield f"{counted(document['rows'], 'prediction')} in {document['out']}."
+
+
+def _import(document: Document) -> Iterator[str]:
+    imported = f"{document['imported']:,} imported, {document['unchanged']:,} unchanged"
+    yield f"{counted(document['rows'], 'vector')} of {document['dim']:,} numbers in {document['out']}: {imported}."
+
+
+def _verify(document: Document) -> Iterator[str]:
+    rows = f", {counted(document['rows'], 'row')}" if document.get("rows") is not None else ""
+    yield f"{document['path']} ({document['kind']}{rows}): {'whole' if document['ok'] else 'broken'}."
+
+
+def _info(document: Document) -> Iterator[str]:
+    yield from _INFO.get(document["kind"], _info_of_others)(document)
+
+
+def _info_of_features(document: Document) -> Iterator[str]:
+    rows, n_failed = counted(document["counts"]["rows"], "image"), document["counts"].get("failed")
+    yield f"{document['path']}: features of {rows}, {format_size(document['bytes'])}."
+    yield f"{_backbone(document['backbone'])}, from {document['source']}."
+    if n_failed:
+        reasons = shorten([f"{reason} {n:,}" for reason, n in document.get("failures", {}).items()])
+        yield f"{counted(n_failed, 'image')} can't be used ({reasons}): see {document['path']}/failures.parquet."
+    labels = [f"{label} {n:,}" for label, n in document["labels"].items()]
+    if labels:
+        rest = f"; {document['unlabelled']:,} without one" if document["unlabelled"] else ""
+        yield f"{counted(len(labels), 'label')}: {shorten(labels)}{rest}."
+
+
+def _backbone(spec: Document) -> str:
+    side = "x".join(map(str, dict.fromkeys(spec.get("image_size") or ())))
+    at = f" at {side} pixels" if side else ""
+    return f"{counted(spec['dim'], 'number')} an image by {spec['name']} ({spec['handle']}){at}"
+
+
+def _info_of_index(document: Document) -> Iterator[str]:
+    size = f"{document['rows']:,} x {document['dim']:,}, {document['metric']}, {format_size(document['bytes'])}"
+    yield f"{document['path']}: {document['index_kind']} index of {document['features']['path']} ({size})."
+    if document.get("recall_at_10") is not None:
+        yield f"{_recall(document)}."
+    yield document["why"]
+
+
+def _recall(document: Document) -> str:
+    rate = f"{document['queries_per_second']:,.0f} queries/s"
+    return f"It finds {document['recall_at_10']:.3f} of the 10 nearest, {rate}"
+
+
+def _info_of_head(document: Document) -> Iterator[str]:
+    scores, split = document["scores"], document["split"]
+    yield f"{document['path']}: {document['head']} head of {document['features']['path']}."
+    yield f"{counted(len(document['classes']), 'class', 'classes')}: {shorten(document['classes'])}."
+    yield f"Accuracy {scores['accuracy']:.3f} on {counted(split['n_test'], 'held-out image')}."
+
+
+def _info_of_others(document: Document) -> Iterator[str]:
+    yield f"{document['path']}: {document['kind']}. --verbose prints all that its files say."
+
+
+_INFO: dict[str, Callable[[Document], Iterator[str]]] = {
+    "features": _info_of_features,
+    "index": _info_of_index,
+    "head": _info_of_head,
+}
+
+_SUMMARIES: dict[str, Callable[[Document], Iterator[str]]] = {
+    "embed": _embed,
+    "index": _index,
+    "train": _train,
+    "evaluate": _evaluate,
+    "finetune": _finetune,
+    "predict": _predict,
+    "import": _import,
+    "verify": _verify,
+    "info": _info,
+}
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,131 @@
+"""What commands print for people: the figures in the lines are those of the document."""
+
+import pytest
+
+from frieze.cli.summaries import summarize
+
+EMBEDDED = {
+    "rows": 1200,
+    "out": "t.features",
+    "embedded": 1190,
+    "unchanged": 0,
+    "renamed": 0,
+    "relabelled": 0,
+    "removed": 0,
+    "left": 0,
+    "duplicates": 10,
+    "backbone": "mini",
+    "engine": "openvino",
+    "precision": "float32",
+    "dim": 256,
+    "images_per_second": 345.6,
+    "seconds": 3.4,
+    "startup_seconds": 1.2,
+    "advice": "Decoding took 60%.",
+}
+TRAINED = {
+    "head": "linear",
+    "classes": ["a", "b"],
+    "n_train": 80,
+    "n_test": 20,
+    "setting": {"C": 10},
+    "accuracy": 0.85,
+    "confidence_interval": [0.64, 0.95],
+    "baseline_accuracy": 0.5,
+    "macro_f1": 0.84,
+    "expected_calibration_error": 0.031,
+    "report": "h/report.html",
+}
+
+
+def test_a_first_run():
+    """Of a new table: images, numbers an image, rate and time, and what bounds the run."""
+    assert summarize("embed", EMBEDDED) == [
+        "1,200 images in t.features: 10 with the bytes of another.",
+        "256 numbers an image by mini (openvino, float32), 346 images/s.",
+        "3.4 s after 1.2 s to start. Decoding took 60%.",
+    ]
+
+
+def test_a_rerun():
+    """Of a table that existed: what changed, and nothing of speed where nothing was embedded."""
+    changes = {
+        "embedded": 0,
+        "duplicates": 0,
+        "unchanged": 1190,
+        "renamed": 3,
+        "relabelled": 2,
+        "removed": 7,
+        "left": 5,
+    }
+    (line,) = summarize("embed", EMBEDDED | changes)
+    assert line == (
+        "1,200 images in t.features: 1,190 unchanged, 3 renamed, 2 relabelled, 7 removed, 5 left for the next run."
+    )
+
+
+def test_a_trained_head():
+    """The accuracy comes with its interval and the baseline."""
+    assert summarize("train", TRAINED) == [
+        "linear head for 2 classes, trained on 80 images, C = 10.",
+        "Accuracy 0.850 on 20 held-out images (95 % interval 0.640 to 0.950).",
+        "Always the most frequent class: 0.500. Macro F1 0.840, expected calibration error 0.031.",
+        "Report: h/report.html",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        (
+            "shots",
+            {"draws": 10, "per_class": 5, "mean_accuracy": 0.7, "standard_deviation": 0.03},
+            "10 draws of 5 images a class: mean accuracy 0.700, standard deviation 0.030.",
+        ),
+        ("naive_accuracy", 0.99, "With a split that does not mind the groups it would be 0.990."),
+        (
+            "abstain",
+            {"coverage": 0.8, "precision_on_test": 0.975},
+            "With --abstain it predicts 80 % of the held-out images, 97.5 % of them right.",
+        ),
+        (
+            "abstain",
+            {"coverage": 0.0, "precision_on_test": None},
+            "With --abstain it predicts 0 % of the held-out images.",
+        ),
+    ],
+)
+def test_more_of_a_trained_head(field, value, line):
+    """What an option measured has a line of its own."""
+    assert line in summarize("train", TRAINED | {field: value})
+
+
+def test_an_index():
+    """Kind, size, recall, speed, why, and what changed since the last time."""
+    document = {
+        "rows": 1200,
+        "dim": 256,
+        "index": "t.index",
+        "kind": "pq",
+        "bytes": 51_200_000,
+        "rebuilt": True,
+        "changes": {"added": 5, "removed": 0, "replaced": 1},
+        "recall_at_10": 0.9612,
+        "queries_per_second": 12345.6,
+        "ms_per_query": 0.234,
+        "why": "pq is the fastest.",
+        "build_seconds": 130,
+    }
+    assert summarize("index", document) == [
+        "1,200 x 256 vectors in t.index (pq, 52MB).",
+        "Since the last time: 5 added, 1 replaced.",
+        "It finds 0.961 of the 10 nearest, 12,346 queries/s, or one in 0.23 ms.",
+        "pq is the fastest. Built in 2 min.",
+    ]
+    assert summarize("index", document | {"rebuilt": False})[0].endswith("(pq, 52MB), up to date.")
+
+
+def test_a_broken_table():
+    """A folder with problems is broken."""
+    document = {"path": "t.features", "kind": "features", "ok": False, "rows": 5}
+    assert summarize("verify", document) == ["t.features (features, 5 rows): broken."]
