@@ -138,6 +138,16 @@ def test_equals_keras_hub(name, presets, pixels, keras_hub):
 
 
 @pytest.mark.slow
+def test_pooled_otherwise(presets, pixels, keras_hub):
+    """Tokens are pooled as the request says, if it does."""
+    images = keras_hub.layers.ImageConverter.from_preset(str(presets / "vit"))(pixels)
+    tokens = np.asarray(keras_hub.models.Backbone.from_preset(str(presets / "vit"))(images))
+    backbone = opened(presets / "vit", pool="avg")
+    assert embed(backbone, pixels) == pytest.approx(tokens.mean(1), abs=1e-5)
+    assert backbone.spec.pool == "avg"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWO_TOWERS)
 def test_towers_agree(name, presets, pixels, keras_hub):
     """Cosines of image and text vectors, times the logit scale, are the logits of the network itself."""
