@@ -115,6 +115,15 @@ def test_belongs_to_a_backbone(tmp_path, tiny, write_text_tower):
         open_backbone(BackboneRequest(handle=str(tiny), text_encoder=str(narrow)))
 
 
+def test_two_onnx_files(tmp_path, onnx_network, write_text_tower):
+    """An ONNX file for images takes an ONNX text tower as any backbone does, and stays OpenVINO's own."""
+    tower = write_text_tower(tmp_path / "tower", {"red": np.ones(8)})
+    request = BackboneRequest(handle=str(onnx_network("tokens")), pixels="clip", pool="cls", text_encoder=str(tower))
+    backbone = open_backbone(request)
+    assert backbone.openvino_graph is not None
+    assert open_text_encoder(backbone.spec, where="the test").encode(["red"]).tolist() == [[1] * 8]
+
+
 def test_another_tower(tmp_path, tiny, write_text_tower):
     """A text tower that was replaced since is refused: its vectors would mean something else."""
     tower = write_text_tower(tmp_path / "tower", {"red": np.ones(16)})
