@@ -55,10 +55,10 @@ def of_preset(folder: Path) -> str:
     return of_files({path.relative_to(folder).as_posix(): path for path in files})
 
 
-def of_files(files: dict[str, Path]) -> str:
-    """Hash files with their names, in the order of the names."""
+def of_files(files: dict[str, Path], before: str = "") -> str:
+    """Hash files with their names, in the order of the names, after a text."""
     lines = (f"{name}:{hash_file(path)}\n" for name, path in sorted(files.items()))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(f"{before}{''.join(lines)}".encode()).hexdigest()
 
 
 def of_file(name: str, path: Path) -> str:

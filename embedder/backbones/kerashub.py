@@ -43,7 +43,7 @@ def open_preset(request: BackboneRequest) -> Network:
     digest = digest or _fingerprint(request.handle, backbone, converter)
     handle = absolute_handle(request.handle)
     size = None if converter is None else converter.image_size
-    model = _to_model(backbone, converter, name=_name(request.handle))
+    model = _to_model(backbone, converter, pool=request.pool, name=_name(request.handle))
     cut = cut_model(model, request.layer)
     has_texts = _has_text_tower(backbone) and _load_preprocessor(request.handle) is not None and request.layer is None
     return Network(
@@ -169,12 +169,12 @@ def _load_preprocessor(handle: str) -> Any:
     return preprocessor
 
 
-def _to_model(backbone: Any, converter: Any, *, name: str) -> Any:
-    """Return a Keras model: float32 [B, H, W, 3] -> [B, D] or [B, h, w, D]."""
+def _to_model(backbone: Any, converter: Any, *, pool: str | None, name: str) -> Any:
+    """Return a Keras model: float32 [B, H, W, 3] -> [B, D] or [B, h, w, D]; [B, T, D] where a pooling is requested."""
     keras = import_keras()
     images = keras.Input(_image_shape(backbone, name), name="pixels")
     pixels = images if converter is None else _rescaling(converter)(images)
-    return keras.Model(images, _embed(backbone, pixels), name=name)
+    return keras.Model(images, _embed(backbone, pixels, pool), name=name)
 
 
 def _rescaling(converter: Any) -> Any:
@@ -195,15 +195,15 @@ def _rescaling(converter: Any) -> Any:
     return layer
 
 
-def _embed(backbone: Any, pixels: Any) -> Any:
-    """Apply a network and pool its tokens as its paper does; maps [B, h, w, D] stay as they are."""
+def _embed(backbone: Any, pixels: Any, pool: str | None) -> Any:
+    """Apply a network and pool its tokens as its paper does; maps, and tokens that are pooled otherwise, stay."""
     keras = import_keras()
     if _has_text_tower(backbone):
         # On its own input, to which the layers that are read by name are connected.
         (taken,) = (one for one in backbone.inputs if len(one.shape) == _IMAGES_RANK)
         return keras.Model(taken, backbone.get_vision_embeddings(taken), name=backbone.name)(pixels)
     output = backbone(keras.tree.map_structure(lambda _: pixels, backbone.input))
-    if len(output.shape) != _TOKENS_RANK:
+    if len(output.shape) != _TOKENS_RANK or pool is not None:
         return output
     has_class_token = type(backbone).__name__ in _CLASS_TOKEN and getattr(backbone, "use_class_token", True)
     return output[:, 0] if has_class_token else keras.ops.mean(output, axis=1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from frieze.core import Floats, InputError, ModelError, import_openvino, read_json
 from frieze.embedder.backbones import fingerprint
+from frieze.embedder.backbones.onnx_files import hash_model
 from frieze.embedder.backbones.text_encoder import TextEncoder
 
 LOGIT_SCALE = 100.0
@@ -39,14 +40,13 @@ def fingerprint_of_onnx_text_encoder(path: Path) -> str:
     """Hash the files of a text tower.
 
     Raises:
-        ModelError: One is missing.
+        ModelError: One is missing, or holds weights outside of its own folder.
     """
     model = _model_file(path)
-    beside = {name: model.with_name(name) for name in (_TOKENIZER, _CONFIG) if model.with_name(name).is_file()}
-    if _TOKENIZER not in beside:
+    files = {name: model.with_name(name) for name in (_TOKENIZER, _CONFIG) if model.with_name(name).is_file()}
+    if _TOKENIZER not in files:
         raise ModelError(f"There is no {_TOKENIZER} beside {model}.", hint="Put the tokenizer of the text tower there.")
-    weights = {one.name: one for one in model.parent.glob(f"{model.name}*")}  # those of more than 2 GB are beside it
-    return fingerprint.of_files(weights | beside)
+    return fingerprint.of_files(files, hash_model(model))
 
 
 def _model_file(path: Path) -> Path:

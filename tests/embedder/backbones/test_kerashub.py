@@ -138,6 +138,16 @@ def test_equals_keras_hub(name, presets, pixels, keras_hub):
 
 
 @pytest.mark.slow
+def test_pooled_otherwise(presets, pixels, keras_hub):
+    """Tokens are pooled as the request says, if it does."""
+    images = keras_hub.layers.ImageConverter.from_preset(str(presets / "vit"))(pixels)
+    tokens = np.asarray(keras_hub.models.Backbone.from_preset(str(presets / "vit"))(images))
+    backbone = opened(presets / "vit", pool="avg")
+    assert embed(backbone, pixels) == pytest.approx(tokens.mean(1), abs=1e-5)
+    assert backbone.spec.pool == "avg"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWO_TOWERS)
 def test_towers_agree(name, presets, pixels, keras_hub):
     """Cosines of image and text vectors, times the logit scale, are the logits of the network itself."""
@@ -257,9 +267,9 @@ def test_named_preset(named, presets, pixels, monkeypatch, tmp_path):
     assert embed(backbone, pixels) == pytest.approx(embed(opened(presets / "clip"), pixels), abs=1e-6)
     assert open_text_encoder(backbone.spec, where="the test").encode(["bird"]).shape == (1, 12)
     keep_graph(backbone)
-    again = open_backbone(BackboneRequest.of(backbone.spec))
-    assert again.graph_path is not None
-    assert again.spec == backbone.spec
+    reopened = open_backbone(BackboneRequest.of(backbone.spec))
+    assert reopened.graph_path is not None
+    assert reopened.spec == backbone.spec
 
 
 @pytest.mark.slow

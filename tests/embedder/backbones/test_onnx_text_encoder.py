@@ -54,11 +54,34 @@ def test_no_tower(tmp_path, tower):
     (tower / "other.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match=r"has 2 \.onnx files"):
         open_onnx_text_encoder(tower)
-    with pytest.raises(ModelError, match="can't be read by OpenVINO"):
+    with pytest.raises(ModelError, match="is no ONNX file, or damaged"):
         open_onnx_text_encoder(tower / "other.onnx")
     (tower / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"no tokenizer\.json beside"):
         open_onnx_text_encoder(tower / "model.onnx")
+
+
+def test_weights_elsewhere(tower):
+    """A graph that keeps weights outside of its folder is refused: it must not read whatever file it names."""
+    import onnx
+
+    model = onnx.load(tower / "model.onnx")
+    onnx.external_data_helper.convert_model_to_external_data(model, location="weights.bin", size_threshold=0)
+    onnx.save(model, tower / "model.onnx")
+    assert open_onnx_text_encoder(tower).encode(TEXTS).tolist() == EXPECTED
+    data = (tower / "model.onnx").read_bytes().replace(b"weights.bin", b"../a/b.html")
+    (tower / "model.onnx").write_bytes(data)
+    with pytest.raises(ModelError, match="outside of its own folder"):
+        open_onnx_text_encoder(tower)
+
+
+def test_unknown_operations(tower):
+    """A graph with operations of somebody else is refused, with what to export."""
+    data = (tower / "model.onnx").read_bytes()
+    (tower / "model.onnx").write_bytes(data.replace(b"Gather", b"Gothic"))
+    with pytest.raises(ModelError, match="can't be read by OpenVINO") as caught:
+        open_onnx_text_encoder(tower)
+    assert "Export the text tower alone" in caught.value.hint
 
 
 def test_other_inputs(tower, tmp_path):
@@ -90,6 +113,15 @@ def test_belongs_to_a_backbone(tmp_path, tiny, write_text_tower):
     narrow = write_text_tower(tmp_path / "narrow", VECTORS)
     with pytest.raises(MismatchError, match="width 3, the backbone of width 16"):
         open_backbone(BackboneRequest(handle=str(tiny), text_encoder=str(narrow)))
+
+
+def test_two_onnx_files(tmp_path, onnx_network, write_text_tower):
+    """An ONNX file for images takes an ONNX text tower as any backbone does, and stays OpenVINO's own."""
+    tower = write_text_tower(tmp_path / "tower", {"red": np.ones(8)})
+    request = BackboneRequest(handle=str(onnx_network("tokens")), pixels="clip", pool="cls", text_encoder=str(tower))
+    backbone = open_backbone(request)
+    assert backbone.openvino_graph is not None
+    assert open_text_encoder(backbone.spec, where="the test").encode(["red"]).tolist() == [[1] * 8]
 
 
 def test_another_tower(tmp_path, tiny, write_text_tower):
