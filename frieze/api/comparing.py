@@ -1,5 +1,6 @@
 """`frieze.compare` of backbones: which one is best for some images, measured on a sample of them."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,22 @@ from frieze.api.paths import is_url, to_local_path
 from frieze.core import InputError, counted
 
 if TYPE_CHECKING:
-    from frieze.embedder import TriedSample
+    from frieze.embedder import BackboneRequest, SourceOptions, TriedBackbone, TriedSample
 
 _FEWEST = 20
 """Images of which figures say anything."""
 
 
-def compare_backbones(
-    source: Any, backbones: str | Sequence[str], *, sample: int, labels: str | Path | None, label: str | None, seed: int
+def compare_backbones(  # noqa: PLR0913  options of a command
+    source: Any,
+    backbones: str | Sequence[str],
+    *,
+    sample: int,
+    pixels: str | None,
+    pool: str | None,
+    labels: str | Path | None,
+    label: str | None,
+    seed: int,
 ) -> dict[str, Any]:
     """Embed a sample of a source by several backbones, and rank them.
 
@@ -26,6 +35,8 @@ def compare_backbones(
         source: Images, as `embed` takes them.
         backbones: As `embed` takes one; comma-separated, or a list.
         sample: Images to draw, about the same share of each label.
+        pixels: Range of pixels of ONNX files.
+        pool: Pooling of ONNX files.
         labels: A file with ids and labels; by default the folders.
         label: Its column.
         seed: Of the draw, of crops and of folds.
@@ -38,42 +49,57 @@ def compare_backbones(
     """
     import frieze.embedder
 
-    handles = backbones.split(",") if isinstance(backbones, str) else list(backbones)
-    requests = [frieze.embedder.BackboneRequest(handle=handle.strip()) for handle in handles]
-    is_path = labels not in (None, *frieze.embedder.LABELS) and not is_url(str(labels))
-    where = to_local_path(str(labels)) if is_path else labels
-    options = frieze.embedder.SourceOptions(labels=str(where or "folder"), label=label)
+    requests = _to_requests(backbones, pixels=pixels, pool=pool)
     with terminal.spinner("Comparing"):
-        opened = frieze.embedder.open_source(source, options)
-        rows = frieze.embedder.draw_sample(opened.listing.images["label"].to_pylist(), sample, seed=seed)
+        opened = frieze.embedder.open_source(source, _to_source_options(labels, label))
+        images = opened.listing.images
+        rows = frieze.embedder.draw_sample(images["label"].to_pylist(), sample, seed=seed)
         _check(len(rows), sample)
-        has_labels = opened.listing.images["label"].drop_null().unique().__len__() > 1
+        has_labels = len(images["label"].drop_null().unique()) > 1
         tried = frieze.embedder.try_backbones(opened, rows, requests, crops_seed=None if has_labels else seed)
         figures = _score(tried, seed)
-    n_images = len(opened.listing.images)
-    table = [
-        {
-            "backbone": one.spec.name,
-            "handle": one.spec.handle,
-            "dim": one.spec.dim,
-            "image_size": list(one.spec.image_size),
-            "engine": one.engine,
-            "images_per_second": round(one.images_per_second, 1),
-            "hours": float(f"{n_images / one.images_per_second / 3600:.3g}"),
-            **figure,
-        }
-        for one, figure in zip(tried.backbones, figures, strict=True)
-    ]
+    table = [_to_row(one, len(images)) | figure for one, figure in zip(tried.backbones, figures, strict=True)]
     table.sort(key=_rank, reverse=True)
     return {
         "rows": table,
         "advice": advise(table),
-        "images": n_images,
+        "images": len(images),
         "sampled": len(tried.images),
         "failed": tried.n_failed,
         "classes": sorted(tried.images["label"].drop_null().unique().to_pylist()) if has_labels else None,
         "seed": seed,
         "notes": list(opened.notes),
+    }
+
+
+def _to_requests(backbones: str | Sequence[str], *, pixels: str | None, pool: str | None) -> list["BackboneRequest"]:
+    """Return the requested backbones; pixels and pool are those of ONNX files, which seldom say theirs."""
+    from frieze.embedder import BackboneRequest
+
+    handles = backbones.split(",") if isinstance(backbones, str) else list(backbones)
+    requests = [BackboneRequest(handle=handle.strip()) for handle in handles]
+    return [
+        dataclasses.replace(one, pixels=pixels, pool=pool) if one.handle.endswith(".onnx") else one for one in requests
+    ]
+
+
+def _to_source_options(labels: str | Path | None, label: str | None) -> "SourceOptions":
+    from frieze.embedder import LABELS, SourceOptions
+
+    is_path = labels not in (None, *LABELS) and not is_url(str(labels))
+    return SourceOptions(labels=str((to_local_path(str(labels)) if is_path else labels) or "folder"), label=label)
+
+
+def _to_row(tried: "TriedBackbone", n_images: int) -> dict[str, Any]:
+    """Return what is known of a backbone without scores."""
+    return {
+        "backbone": tried.spec.name,
+        "handle": tried.spec.handle,
+        "dim": tried.spec.dim,
+        "image_size": list(tried.spec.image_size),
+        "engine": tried.engine,
+        "images_per_second": round(tried.images_per_second, 1),
+        "hours": float(f"{n_images / tried.images_per_second / 3600:.3g}"),
     }
 
 

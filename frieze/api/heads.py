@@ -137,6 +137,8 @@ def compare(  # the mirror of a command
     seed: int = 0,
     backbones: str | Sequence[str] | None = None,
     sample: int = 500,
+    pixels: str | None = None,
+    pool: str | None = None,
 ) -> dict[str, Any]:
     """Fit several heads on several tables of the same images, and score all on the same held-out images.
 
@@ -156,6 +158,8 @@ def compare(  # the mirror of a command
         backbones: Backbones as `embed` takes them, comma-separated or a list. With these `heads`, `test_size`, `split`
             and `group` stay as they are.
         sample: With `backbones`: images to draw, the same share of each label.
+        pixels: Range of pixels of the ONNX files among `backbones`, as for `embed`.
+        pool: Pooling of these.
 
     Returns:
         `rows`: one for each table and head, the highest accuracy first; or one for each backbone, and `advice`.
@@ -166,7 +170,9 @@ def compare(  # the mirror of a command
     if backbones is not None:
         _check_of_backbones(heads=heads, test_size=test_size, split=split, group=group)
         source = features[0] if isinstance(features, tuple) and len(features) == 1 else features
-        return compare_backbones(source, backbones, sample=sample, labels=labels, label=label, seed=seed)
+        return compare_backbones(
+            source, backbones, sample=sample, pixels=pixels, pool=pool, labels=labels, label=label, seed=seed
+        )
     import frieze.classifiers
 
     paths = [features] if isinstance(features, str | Path) else list(features)

@@ -25,6 +25,8 @@ _SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 @click.option(
     "--sample", type=click.IntRange(min=1), default=500, show_default=True, help="With --backbones: images to draw."
 )
+@options.pixels
+@options.pool
 @options.as_json
 def compare(*, as_json: bool, **parameters: Any) -> None:
     """Rank heads over several tables FEATURES of the same images, all on the same held-out images.
