@@ -36,7 +36,7 @@ from frieze.embedder.job.single_images import embed_images, image_reader
 from frieze.embedder.job.spot_check import spot_check
 from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
-from frieze.embedder.job.try_backbones import TriedSample, draw_sample, try_backbones
+from frieze.embedder.job.try_backbones import TriedBackbone, TriedSample, draw_sample, try_backbones
 from frieze.embedder.job.try_precisions import try_precisions
 from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
 from frieze.embedder.sources.base import Listing
@@ -77,6 +77,7 @@ __all__ = [
     "TableRequest",
     "TextEncoder",
     "TrainableBackbone",
+    "TriedBackbone",
     "TriedSample",
     "WorkerHandle",
     "as_backbone",
