@@ -81,6 +81,15 @@ def _train(document: Document) -> Iterator[str]:
     yield f"Report: {document['report']}"
 
 
+def _label(document: Document) -> Iterator[str]:
+    n_classes = counted(len(document["classes"]), "class", "classes")
+    calibrated = f", calibrated on {counted(document['n_train'], 'image')}" if document["is_calibrated"] else ""
+    yield f"{document['head']} head for {n_classes} in words in {document['out']}{calibrated}."
+    if document["accuracy"] is not None:
+        yield from _figures(document)
+        yield f"Report: {document['report']}"
+
+
 def _figures(document: Document) -> Iterator[str]:
     low, high = document["confidence_interval"]
     images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
@@ -172,7 +181,10 @@ def _info_of_head(document: Document) -> Iterator[str]:
     scores, split = document["scores"], document["split"]
     yield f"{document['path']}: {document['head']} head of {document['features']['path']}."
     yield f"{counted(len(document['classes']), 'class', 'classes')}: {shorten(document['classes'])}."
-    yield f"Accuracy {scores['accuracy']:.3f} on {counted(split['n_test'], 'held-out image')}."
+    if scores["accuracy"] is None:
+        yield "Made of class names in words, and not measured."
+    else:
+        yield f"Accuracy {scores['accuracy']:.3f} on {counted(split['n_test'], 'held-out image')}."
 
 
 def _info_of_others(document: Document) -> Iterator[str]:
@@ -188,6 +200,7 @@ _INFO: dict[str, Callable[[Document], Iterator[str]]] = {
 _SUMMARIES: dict[str, Callable[[Document], Iterator[str]]] = {
     "embed": _embed,
     "index": _index,
+    "label": _label,
     "train": _train,
     "evaluate": _evaluate,
     "finetune": _finetune,

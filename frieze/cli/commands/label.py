@@ -19,8 +19,9 @@ from frieze.cli import options
 )
 @options.labels
 @options.force
+@options.verbose
 @options.as_json
-def label(*, as_json: bool, **parameters: Any) -> None:
+def label(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Make a head of class names, without training, for the table FEATURES of a backbone with a text tower.
 
     Then: frieze predict HEAD FEATURES --out FILE. Labelled images of these classes calibrate and measure the head.
@@ -34,7 +35,4 @@ def label(*, as_json: bool, **parameters: Any) -> None:
         terminal.show_note(f"{note}")
     if document["accuracy"] is not None:
         options.warn_of_baseline(document)
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields(document)
+    options.show("label", document, as_json=as_json, verbose=verbose)

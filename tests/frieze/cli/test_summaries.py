@@ -129,3 +129,16 @@ def test_a_broken_table():
     """A folder with problems is broken."""
     document = {"path": "t.features", "kind": "features", "ok": False, "rows": 5}
     assert summarize("verify", document) == ["t.features (features, 5 rows): broken."]
+
+
+def test_a_head_of_class_names():
+    """Of a head of class names: what calibrated it and the figures, or neither where nothing was measured."""
+    measured = TRAINED | {"is_calibrated": True, "out": "h"}
+    first, *figures = summarize("label", measured)
+    assert first == "linear head for 2 classes in words in h, calibrated on 80 images."
+    assert figures == summarize("train", TRAINED)[1:]
+    document = measured | {"is_calibrated": False, "accuracy": None}
+    assert summarize("label", document) == ["linear head for 2 classes in words in h."]
+    stored = {"kind": "head", "path": "h", "head": "linear", "features": {"path": "t"}, "classes": ["a", "b"]}
+    lines = summarize("info", stored | {"split": {"n_test": 0}, "scores": {"accuracy": None}})
+    assert lines[-1] == "Made of class names in words, and not measured."
