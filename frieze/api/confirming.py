@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib.util
-import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -145,8 +144,6 @@ def _has_several(uri: str) -> bool:
 
 
 def _to_pixels(jpeg: bytes) -> Any:
-    import numpy as np
-    from PIL import Image
+    import simplejpeg
 
-    with Image.open(io.BytesIO(jpeg)) as image:
-        return np.asarray(image.convert("RGB"))
+    return simplejpeg.decode_jpeg(jpeg)

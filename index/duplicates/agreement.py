@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from frieze.core import Floats
+from frieze.indexing.duplicates.alignment import Affine, Picture, invert
 from frieze.indexing.duplicates.colours import match_colours
-from frieze.indexing.duplicates.laid import Laid, Mask, to_luma
+from frieze.indexing.duplicates.laid import Laid, Mask, soften, to_luma
 
 _WINDOW = 9  # pixels: side of the neighbourhoods whose correlation is taken
 _SMOOTHING = 0.9  # standard deviation in pixels: what compression and resampling leave behind
@@ -16,6 +17,9 @@ _DIFFERENT = 0.4  # correlation below which a neighbourhood shows something else
 _CHANGED = 25.0  # levels
 _SHIFT = 14.0  # levels, in the mean of a neighbourhood
 _PATCH_DIFFERENT, _PATCH_CONTRAST, _PATCH_WIDTH = 0.7, 20.0, 4  # the same for a patch: correlation, levels, pixels
+UNRELATED = 0.5
+"""Correlation below which no change of colours, and no text laid over it, can be the reason."""
+_OUTSIDE = -1e6  # a level that no mean with pixels of a picture hides
 _MIN_COVERED = 0.3  # of a neighbourhood: less says nothing
 
 
@@ -42,6 +46,10 @@ class Agreement:
     changed: float = 0.0
 
 
+NO_AGREEMENT = Agreement(0.0, 1.0, 1.0, 0, 0.0, 0)
+"""Of pictures that are unrelated as they lie; but for the correlation nothing else of them is measured."""
+
+
 def measure_agreement(laid: Laid, *, recoloured: bool = False) -> Agreement:
     """Compare two pictures that lie on each other by their luma.
 
@@ -50,20 +58,46 @@ def measure_agreement(laid: Laid, *, recoloured: bool = False) -> Agreement:
         recoloured: First bring the colours of the second to the luma of the first by one function for all pixels.
     """
     first, second = match_colours(laid) if recoloured else (to_luma(laid.first), to_luma(laid.second))
-    shifted = _shifted_share(first, second, laid.mask)
     correlation, contrast, covered = _local_correlation(_smooth(first), _smooth(second), laid.mask)
     textured = laid.mask & covered & (contrast > _CONTRAST)
     n_textured = int(textured.sum())
     if not n_textured:
-        return Agreement(0.0, 1.0, shifted, 0, 0.0, 0)
+        return NO_AGREEMENT
     weights = np.minimum(contrast[textured] / _WEIGHT_LEVELS, 1)
     weights /= weights.sum()
     values = correlation[textured]
+    mean = float(weights @ values)
+    if mean < UNRELATED:
+        return dataclasses.replace(NO_AGREEMENT, correlation=mean)
     different = float(weights[values < _DIFFERENT].sum())
+    shifted = _shifted_share(first, second, laid.mask)
     patch = _largest_patch(textured & (contrast > _PATCH_CONTRAST) & (correlation < _PATCH_DIFFERENT))
     share = n_textured / int(laid.mask.sum())
     changed = int((laid.mask & (np.abs(_smooth(first - second)) > _CHANGED)).sum()) / n_textured
-    return Agreement(float(values @ weights), different, shifted, n_textured, share, patch, changed)
+    return Agreement(mean, different, shifted, n_textured, share, patch, changed)
+
+
+def estimate_correlation(picture: Picture, other: Picture, matrix: Affine) -> float:
+    """Estimate the correlation of two pictures where one lies on the other, by 64 pixels of each.
+
+    Returns:
+        From -1 to 1; 1 where they show too little in so few pixels to tell.
+    """
+    import cv2
+
+    if abs(np.linalg.det(matrix[:, :2])) > 1:
+        return estimate_correlation(other, picture, invert(matrix))
+    first, second = picture.tiny, other.tiny
+    onto, of = (np.divide(one.tiny.shape[::-1], (one.width, one.height)) for one in (picture, other))
+    turn = matrix[:, :2] / of * onto[:, None]
+    shift = (matrix[:, 2] + 0.5 - matrix[:, :2].sum(axis=1) / 2) * onto - 0.5 + turn.sum(axis=1) / 2
+    second = soften(second, abs(np.linalg.det(turn)) ** 0.5)
+    laid = cv2.warpAffine(second, np.column_stack([turn, shift]), first.shape[::-1], borderValue=_OUTSIDE)
+    mask = laid >= 0
+    correlation, contrast, _ = _local_correlation(first, laid, mask)
+    weights = np.minimum(contrast, _WEIGHT_LEVELS) * mask
+    total = float(weights.sum())
+    return float((correlation * weights).sum()) / total if total > _CONTRAST * mask.sum() else 1.0
 
 
 def _largest_patch(different: Mask) -> int:

@@ -1,7 +1,6 @@
 """How one picture may lie on another: maps by the whole, by the part inside of borders, by local features."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,15 +12,16 @@ Pixels = npt.NDArray[np.uint8]
 Affine = npt.NDArray[np.float64]
 """float64 [2, 3]: coordinates (x, y, 1) of pixel centres in one picture -> (x, y) in another."""
 
+_TINY_PX = 64
 _GRID = 16  # side of the small pictures that are compared in eight orientations
 _MIN_CORRELATION = 0.7  # of two small pictures, for their orientation to be tried
 _FLAT_LEVELS, _FLAT_SHARE = 8, 0.95  # a row or column of a border: so many of its pixels near its median
 _STEP = 3  # of these each third pixel is looked at
 _MIN_SIDE = 0.25  # of a picture, inside its border
-_N_FEATURES, _SCALE, _N_LEVELS, _PATCH_PX, _MIN_CORNER = 450, 1.25, 8, 19, 5
+_N_FEATURES, _SCALE, _N_LEVELS, _PATCH_PX, _MIN_CORNER = 300, 1.25, 8, 19, 5
 _MAX_RATIO, _MAX_BITS = 0.9, 70  # distance of the nearest over that of the second descriptor; and the distance
 _MIN_INLIERS = 7
-_INLIER_PX = 2.5
+_INLIER_PX, _MAX_DRAWS = 2.5, 300  # finds a map that one match in six agrees with
 _REFINEMENTS = 20
 _SEARCHED, _APART, _REPEATED = 32, 0.5, 0.9  # cells a side; correlation between, and at, repetitions
 
@@ -61,6 +61,14 @@ class Picture:
 
     Args:
         rgb: uint8 [H, W, 3].
+
+    Attributes:
+        grey: uint8 [H, W].
+        tiny: The grey picture in 64 pixels, float32 [h, w]: enough to tell that most maps don't hold.
+        boxes: The whole picture, and the part inside its flat borders where there are some.
+        grids: float32 [n, 256]: each box as a small picture of mean 0 and length 1.
+        oriented_grids: float32 [n, 8, 256]: `grids` in the eight orientations.
+        is_periodic: Whether the picture repeats itself, so that it lies on itself in several places.
     """
 
     def __init__(self, rgb: Pixels) -> None:
@@ -69,41 +77,21 @@ class Picture:
         self.rgb = rgb
         self.grey: Pixels = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         self.height, self.width = self.grey.shape
+        size = [max(1, round(_TINY_PX * side / max(rgb.shape))) for side in (self.width, self.height)]
+        self.tiny: Floats = cv2.resize(self.grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        whole, inner = Box(0, 0, self.width, self.height), _inside_borders(self.grey)
+        self.boxes = [whole] if inner == whole else [whole, inner]
+        self.grids = np.stack([_to_grid(self.grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
+        self.oriented_grids = _orient(self.grids)
+        self.is_periodic = _repeats(self.grey)
+        self._features: dict[bool, Features] = {}
 
-    @functools.cached_property
-    def boxes(self) -> list[Box]:
-        """The whole picture, and the part inside its flat borders where there are some."""
-        whole = Box(0, 0, self.width, self.height)
-        inner = _inside_borders(self.grey)
-        return [whole] if inner == whole else [whole, inner]
-
-    @functools.cached_property
-    def grids(self) -> Floats:
-        """float32 [n, 256]: each box as a small picture of mean 0 and length 1."""
-        return np.stack([_to_grid(self.grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
-
-    @functools.cached_property
-    def oriented_grids(self) -> Floats:
-        """float32 [n, 8, 256]: `grids` in the eight orientations."""
-        squares = self.grids.reshape(-1, _GRID, _GRID)
-        turned = squares.transpose(0, 2, 1)
-        flips = [side[:, ::rows, ::columns] for side in (squares, turned) for rows in (1, -1) for columns in (1, -1)]
-        return np.stack(flips, axis=1).reshape(len(squares), 8, -1)
-
-    @functools.cached_property
-    def is_periodic(self) -> bool:
-        """Whether the picture repeats itself, so that it lies on itself in several places."""
-        return _repeats(self.grey)
-
-    @functools.cached_property
-    def features(self) -> Features:
-        """Local features of the picture."""
-        return _find_features(self.grey)
-
-    @functools.cached_property
-    def mirrored_features(self) -> Features:
-        """Local features of its mirror image."""
-        return _find_features(np.ascontiguousarray(self.grey[:, ::-1]))
+    def features(self, *, mirrored: bool = False) -> Features:
+        """Return local features of the picture, or of its mirror image."""
+        if mirrored not in self._features:  # no `cached_property`: before Python 3.12 threads wait for each other there
+            grey = np.ascontiguousarray(self.grey[:, ::-1]) if mirrored else self.grey
+            self._features[mirrored] = _find_features(grey)
+        return self._features[mirrored]
 
 
 def guess_alignments(picture: Picture, other: Picture, *, by_features: bool) -> Iterator[Affine]:
@@ -190,6 +178,14 @@ def _map_box(source: Box, target: Box, orientation: int) -> Affine:
     return matrix
 
 
+def _orient(grids: Floats) -> Floats:
+    """Return small pictures, float32 [n, 256], in the eight orientations: float32 [n, 8, 256]."""
+    squares = grids.reshape(-1, _GRID, _GRID)
+    turned = squares.transpose(0, 2, 1)
+    flips = [side[:, ::rows, ::columns] for side in (squares, turned) for rows in (1, -1) for columns in (1, -1)]
+    return np.stack(flips, axis=1).reshape(len(squares), 8, -1)
+
+
 def _to_grid(grey: Pixels) -> Floats:
     import cv2
 
@@ -241,7 +237,9 @@ def _trim(rows: Pixels, offset: int) -> tuple[int, int]:
 def _are_flat(rows: Pixels) -> npt.NDArray[np.bool_]:
     """Return which rows have one level, nearly; bool [n]."""
     some = rows[:, ::_STEP].astype(np.int16)
-    near = np.abs(some - np.median(some, axis=1, keepdims=True)) <= _FLAT_LEVELS
+    ordered, n = np.sort(some, axis=1), some.shape[1]
+    medians = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2  # `np.median` takes three times as long
+    near = np.abs(some - medians[:, None]) <= _FLAT_LEVELS
     return np.asarray(near.mean(axis=1) >= _FLAT_SHARE)
 
 
@@ -268,17 +266,14 @@ def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine 
     """Fit a map to matches of local features: turn, scale and shift, of the mirror image too."""
     import cv2
 
-    (places, descriptors), (others, other_descriptors) = (
-        picture.features,
-        other.mirrored_features if mirrored else other.features,
-    )
+    (places, descriptors), (others, other_descriptors) = picture.features(), other.features(mirrored=mirrored)
     if min(len(places), len(others)) < _MIN_INLIERS:
         return None
     first, second = _match(descriptors, other_descriptors)
     if len(first) < _MIN_INLIERS:
         return None
     matrix, inliers = cv2.estimateAffinePartial2D(
-        others[second], places[first], method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX
+        others[second], places[first], method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX, maxIters=_MAX_DRAWS
     )
     if matrix is None or int(inliers.sum()) < _MIN_INLIERS:
         return None

@@ -97,12 +97,14 @@ def compare_colours(laid: Laid) -> Colours:
     changed = _changed_share(first, second)
     if changed <= _MAX_CHANGED:
         return Colours(agree=True, changed=False, grey=grey)
-    if has_plain_ground(laid):
+    clipped = _lost_lights(laid.first[mask], laid.second[mask])
+    grounds = [share for share, lost in zip(ground_shares(laid), clipped, strict=True) if not lost]
+    if max(grounds, default=1.0) >= _MIN_GROUND:  # what is white for it lost its lights is no ground
         luma, other = (to_luma(side[None])[0][:, None] for side in (first, second))
         agree = any(grey) and _changed_share(luma, other, _SAME_LUMA) <= _MAX_CHANGED
     else:
         agree = _is_explained(laid)
-    return Colours(agree=agree, changed=True, grey=grey, clipped=_lost_lights(laid.first[mask], laid.second[mask]))
+    return Colours(agree=agree, changed=True, grey=grey, clipped=clipped)
 
 
 def has_plain_ground(laid: Laid) -> bool:

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from frieze.indexing.duplicates.agreement import Agreement, measure_agreement
+from frieze.indexing.duplicates.agreement import UNRELATED, Agreement, estimate_correlation, measure_agreement
 from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
 from frieze.indexing.duplicates.colours import Colours, compare_colours, few_colours_share, ground_shares
 from frieze.indexing.duplicates.laid import Laid, lay, outside
-from frieze.indexing.duplicates.overlay import find_overlay
+from frieze.indexing.duplicates.overlay import find_overlay, is_drawing
 
 _MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008
 _MAX_PATCH = 45  # pixels of a part that shows something else; copies by the benchmark's edits have 36 at most
 _SOME_GROUND, _MIN_SAME_THING, _MAX_CHANGED_THING = 0.35, 0.98, 0.004  # of what stands on a plain ground
 _MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
-_MIN_RECOLOURED = 0.5  # correlation below which no change of colours can be the reason
+_MIN_TINY = 0.45  # correlation in tiny; copies that are confirmed have .57 and more
 _NEAR = 0.75  # correlation from which the map is refined
 _MIN_TEXTURED = 400  # pixels that show something: with fewer a picture is too smooth to decide on
 _FLAT_LEVELS, _MIN_FLAT = 14, 0.8  # a filling: so many of its pixels near its median
@@ -71,9 +71,14 @@ class Match:
             _only(self.framed),
             _only(self.grey),
             _only(self.clipped),
-            None if min(self.shares) > _NEARLY_WHOLE else int(np.argmax(self.shares)),
+            None if self.is_whole or self._is_slanted else int(np.argmax(self.shares)),
         ]
         return next((sign for sign in signs if sign is not None), None)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each shows all of the other, so that no frame is mistaken for a part of the picture."""
+        return min(self.shares) > _NEARLY_WHOLE
 
     def with_sizes(self, n_pixels: tuple[int, int]) -> "Match":
         """Decide with the sizes of both whether what is plain is a frame: a crop keeps the scale of its original.
@@ -169,6 +174,9 @@ def compare(
 
 def _try(picture: Picture, other: Picture, matrix: Affine) -> Iterator[tuple[Affine, Laid, Agreement]]:
     """Yield a map with its agreement, and the refined one where that may be better."""
+    estimate = estimate_correlation(picture, other, matrix)
+    if estimate < _MIN_TINY:
+        return  # as most maps: they are chance
     for is_refined in (False, True):
         matrix = refine(picture, other, matrix) if is_refined else matrix
         laid = lay(picture, other, matrix)
@@ -176,7 +184,8 @@ def _try(picture: Picture, other: Picture, matrix: Affine) -> Iterator[tuple[Aff
             return
         agreement = _measure(laid)
         yield matrix, laid, agreement
-        if agreement.correlation < _NEAR or picture.is_periodic:
+        nearness = max(agreement.correlation, estimate if agreement.textured >= _MIN_PHOTOGRAPH else 0.0)
+        if nearness < _NEAR or picture.is_periodic:
             return
 
 
@@ -188,7 +197,7 @@ def _only(sides: tuple[bool, bool]) -> int | None:
 def _measure(laid: Laid) -> Agreement:
     """Return the better agreement, of the lumas as they are or after the colours were matched."""
     plain = measure_agreement(laid)
-    if _is_clear(plain) or plain.correlation < _MIN_RECOLOURED:
+    if _is_clear(plain) or plain.correlation < UNRELATED:
         return plain
     matched = [measure_agreement(side, recoloured=True) for side in (laid, laid.swapped())]
     return max(plain, *matched, key=lambda agreement: agreement.correlation)
@@ -256,7 +265,7 @@ def _look_closer(
         and agreement.textured >= _MIN_PHOTOGRAPH
     ):
         return None
-    larger = details() if _contains(laid) else None
+    larger = details() if _contains(laid) and not is_drawing(laid) else None
     if larger is None:
         return None
     matrix = rescale(matrix, (picture, other), larger)

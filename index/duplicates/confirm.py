@@ -18,7 +18,7 @@ from frieze.indexing.duplicates.image_facts import ImageFacts
 
 SMALL_PX, LARGE_PX = 192, 448
 """The longer side of the pictures that are compared, and of those that are looked at where these leave a doubt."""
-_VERSION = "5"
+_VERSION = "6"
 """Of the rules: what was decided by others is decided anew."""
 _N_PICTURES = 1_000  # kept in memory: some 200 MB
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from frieze.core import Rows
 from frieze.indexing.duplicates.compare import Match
 
-_BLOCK = 4096  # pairs whose rows are compared in turn
+_BLOCK = 2048  # pairs whose rows are compared in turn: of as many images as are kept in memory
 
 Compare = Callable[[Rows, npt.NDArray[np.bool_]], list[Match | None]]
 """Pairs int64 [n, 2], and where to be thorough bool [n] -> how they match."""
@@ -62,25 +62,36 @@ def group_copies(
 
 
 class _Matches:
-    """What is known of pairs; the smaller row is the first of a stored match."""
+    """What is known of pairs; the smaller row is the first of a stored match.
+
+    Of a pair that local features may still confirm nothing is known.
+    """
 
     def __init__(self, compare: Compare) -> None:
         self._compare = compare
         self._known: dict[tuple[int, int], Match | None] = {}
         self._balance: collections.Counter[int] = collections.Counter()
+        self._sources: collections.defaultdict[int, set[int]] = collections.defaultdict(set)
 
     def compare(self, pairs: list[tuple[int, int]], by_features: npt.NDArray[np.bool_]) -> None:
-        """Compare those pairs, smaller row first, that were not compared."""
+        """Compare pairs, smaller row first."""
         results = self._compare(np.array(pairs, np.int64).reshape(-1, 2), by_features) if pairs else []
-        for pair, match in zip(pairs, results, strict=True):
-            self._known[pair] = match
+        for pair, thorough, match in zip(pairs, by_features.tolist(), results, strict=True):
+            if match is not None or thorough:
+                self._known[pair] = match
             if match is not None and (side := match.derived()) is not None:
                 self._balance[pair[side]] += 1
                 self._balance[pair[1 - side]] -= 1
+                if match.is_whole:
+                    self._sources[pair[side]].add(pair[1 - side])
 
     def is_derived(self, row: int) -> bool:
-        """Tell whether a row looks as if it was made of others (a crop, framed, grey) more often than they of it."""
-        return self._balance[row] > 0
+        """Tell whether a row looks as if it was made of others (a crop, framed, grey).
+
+        It does so more often than they do of it; or it lost the colours or lights of one that is as good.
+        """
+        balance = self._balance[row]
+        return balance > 0 or any(self._balance[other] <= balance for other in self._sources[row])
 
     def get(self, row: int, other: int) -> Match | None:
         """Return how another row matches a row."""
@@ -88,7 +99,7 @@ class _Matches:
         return match.swapped() if match and other < row else match
 
     def unknown(self, row: int, others: list[int]) -> list[tuple[int, int]]:
-        """Return the pairs of a row with others that were not compared, smaller row first."""
+        """Return the pairs of a row with others of which a thorough comparison is due, smaller row first."""
         pairs = [(min(row, other), max(row, other)) for other in others if other != row]
         return [pair for pair in pairs if pair not in self._known]
 
@@ -142,13 +153,13 @@ def _compare_candidates(
 
 
 def _turns(rows: Rows) -> Rows:
-    """Number the pairs of each row from 0; rows int64 [n], ascending.
+    """Number the turns in which the pairs of each row are compared, each of twice as many pairs; rows ascending.
 
-    >>> _turns(np.array([4, 4, 4, 7, 9, 9])).tolist()
-    [0, 1, 2, 0, 0, 1]
+    >>> _turns(np.array([4, 4, 4, 4, 4, 7, 9, 9])).tolist()
+    [0, 1, 2, 2, 3, 0, 0, 1]
     """
     _, starts, number = np.unique(rows, return_index=True, return_inverse=True)
-    turns: Rows = np.arange(len(rows)) - starts[number]
+    turns: Rows = np.frexp(np.arange(len(rows)) - starts[number])[1]
     return turns
 
 

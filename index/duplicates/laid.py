@@ -1,6 +1,7 @@
 """One picture laid on another by an affine map: the pixels of both where they overlap, and what lies outside."""
 
 import dataclasses
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ _MIN_SHARE = 0.8  # of one of two copies that the other one shows
 _SHARP = 0.9  # scale down to which nothing is blurred first
 _INSIDE = 252  # of 255: of a pixel's surroundings so much lies inside
 
+_Values = TypeVar("_Values", Pixels, Floats)
 Mask = npt.NDArray[np.bool_]
 
 
@@ -70,11 +72,20 @@ def _warp(source: Picture, matrix: Affine, target: Picture, scale: float) -> tup
     """Return a picture in the pixels of another, and where it is."""
     import cv2
 
-    rgb = source.rgb if scale > _SHARP else cv2.GaussianBlur(source.rgb, (0, 0), 0.5 * (1 / scale**2 - 1) ** 0.5)
     warped = cv2.warpAffine(
-        rgb, matrix, (target.width, target.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        soften(source.rgb, scale), matrix, (target.width, target.height), borderMode=cv2.BORDER_REPLICATE
     )
     return warped, cv2.erode(_cover(source, matrix, target), np.ones((_EDGE, _EDGE), np.uint8)) > 0
+
+
+def soften(pixels: _Values, scale: float) -> _Values:
+    """Blur pixels that are about to be made smaller by a factor."""
+    import cv2
+
+    if scale > _SHARP:
+        return pixels
+    blurred: _Values = cv2.GaussianBlur(pixels, (0, 0), 0.5 * (max(scale, 1 / _MAX_SCALE) ** -2 - 1) ** 0.5)
+    return blurred
 
 
 def outside(picture: Picture, other: Picture, matrix: Affine) -> tuple[Pixels, float]:

@@ -9,13 +9,13 @@ from frieze.indexing.duplicates.laid import Laid, Mask, to_luma
 _CHANGED = 22  # levels of luma
 _NEAR_CHANGE = 9  # pixels: what differs is left out so far around each change
 _STROKE = 0.055  # of the mean side: the widest stroke of a letter
-_MAX_CHANGED = 0.5  # of the overlap, with what is near a change
+_MAX_CHANGED = 0.4  # of the overlap, with what is near a change; texts over photographs have .26, cards .43
 _MAX_THICK = 0.3  # of the changed pixels, in wider strokes
 _MIN_STROKES, _MIN_STROKE_PX = 8, 12  # letters or parts of them, of so many pixels
 _MAX_OF_ONE = 0.45  # of the changed pixels, in the largest of them
 _MAX_BETWEEN = 7.0  # levels: median difference between the strokes
 _MIN_ONE_SIDED = 0.83  # of the outlines of what changed are the edges of one of the pictures; of two cards .829 were
-_MIN_REST = 0.95  # correlation of all that is not near a change
+_MIN_REST = 0.98  # correlation of all that is not near a change; of texts .989 and more, of two cards .974
 _MIN_FLAT = 0.85  # of the pixels of a drawing have few colours
 
 
@@ -31,13 +31,15 @@ def find_overlay(laid: Laid) -> int | None:
     Returns:
         0 for the first, 1 for the second; None if all is explained otherwise or not at all.
     """
-    if has_plain_ground(laid) or any(
-        few_colours_share(side[laid.mask]) >= _MIN_FLAT for side in (laid.first, laid.second)
-    ):
-        return None  # of a drawing the strokes are the content: a chess board
     lumas = (to_luma(laid.first), to_luma(laid.second))
     overlay = _find(laid, *lumas)
     return overlay if overlay is not None else _find(laid, *match_colours(laid))
+
+
+def is_drawing(laid: Laid) -> bool:
+    """Tell whether one of two aligned pictures is a drawing, as a chess board: of these the strokes are the content."""
+    sides = (laid.first, laid.second)
+    return has_plain_ground(laid) or any(few_colours_share(side[laid.mask]) >= _MIN_FLAT for side in sides)
 
 
 def _find(laid: Laid, first: Floats, second: Floats) -> int | None:

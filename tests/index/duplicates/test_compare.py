@@ -161,6 +161,7 @@ def test_kinds(fields, kind):
         ({"shares": (1.0, 0.64), "framed": (False, True)}, 1),
         ({"grey": (True, False)}, 0),
         ({"grey": (True, False), "overlaid": 1}, 1),
+        ({"shares": (0.96, 0.94), "degrees": 5.0}, None),
     ],
 )
 def test_what_was_made_of_what(fields, derived):
@@ -266,6 +267,15 @@ def test_lost_lights_tell_which_was_made(factor, made_of_other):
     brighter = light.point(lambda level: min(255, round(level * factor)))
     match = compare_images(light, brighter)
     assert (match.kind(), match.derived()) == ("recoloured", made_of_other)
+
+
+def test_lost_lights_are_no_ground():
+    """A photograph whose brighter copy is white in its upper half is no thing on a plain ground."""
+    levels = np.asarray(photograph(3), np.float32) / 255
+    is_above = np.arange(len(levels))[:, None, None] < 0.48 * len(levels)
+    light = np.where(is_above, 215 + 30 * levels, 40 + 120 * levels)
+    image, brighter = (Image.fromarray(np.minimum(255, gain * light).astype(np.uint8)) for gain in (1, 1.2))
+    assert compare_images(image, brighter).kind() == "recoloured"
 
 
 def captioned(text):

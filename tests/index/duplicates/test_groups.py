@@ -92,6 +92,28 @@ def test_what_was_asked_for_is_kept():
     assert group({(0, 1): CROP}, ranks=[0, -1])[0] == {1: {0: CROP.swapped()}}
 
 
+def test_lost_lights_tell_the_original():
+    """What lost its lights is not kept before the image that has them, though others were made of it too."""
+    bright, grey = Match((1.0, 1.0), recoloured=True, clipped=(True, False)), Match((1.0, 1.0), grey=(False, True))
+    matches = {(0, 1): bright, (0, 2): grey, (0, 3): grey, (1, 2): grey, (1, 3): grey}
+    groups, _ = group(matches, candidates=[(0, 1), (0, 2), (0, 3)])
+    assert groups == {1: {0: bright.swapped(), 2: grey, 3: grey}}
+
+
+def test_a_keeper_is_compared_thoroughly():
+    """A pair that did not match without local features is compared with them once one of the two is a keeper."""
+
+    def compare(pairs, by_features):
+        return [
+            None if pair == [0, 1] and not thorough else SAME
+            for pair, thorough in zip(pairs.tolist(), by_features.tolist(), strict=True)
+        ]
+
+    pairs = np.array([[0, 1], [0, 2], [1, 2]])
+    (one,) = group_copies(pairs, np.zeros(3, bool), np.arange(3), compare, lambda *_: None)
+    assert (one.keeper, one.copies) == (0, {1: SAME, 2: SAME})
+
+
 def test_joined_pairs_are_not_compared():
     """Candidates that a chain of copies connects already are compared with the keeper only, each once."""
     everybody = [(row, other) for row in range(8) for other in range(row + 1, 8)]
