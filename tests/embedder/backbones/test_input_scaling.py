@@ -181,7 +181,7 @@ def test_unknown_is_refused(network, tmp_path):
     model.export(tmp_path / "net", verbose=False)
     with pytest.raises(ModelError, match="does not show what pixels") as caught:
         open_backbone(BackboneRequest(handle=str(tmp_path / "net")))
-    assert "`pixels` 0..1, -1..1, 0..255, caffe or torch" in caught.value.hint
+    assert "`pixels` 0..1, -1..1, 0..255, caffe, torch or clip" in caught.value.hint
     backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "net"), pixels="-1..1"))
     assert backbone.pixels_from == "option"
     assert cosine(backbone.call(IMAGES), model(TO_RANGE["-1..1"], training=False)) > 0.99999
