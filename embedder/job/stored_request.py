@@ -16,7 +16,7 @@ _OF_BACKBONE = (
     *("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"),
 )
 """Options that shape the rows of one backbone, and mean nothing for another."""
-_OF_SOURCE = ("labels", "image", "id", "label", "exclude")
+_OF_SOURCE = ("labels", "image", "id", "label", "label_from", "exclude")
 _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift")
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
 
@@ -48,7 +48,7 @@ def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: An
     if "backbone" in changed:
         names += _OF_BACKBONE
     if "labels" in changed:  # names of columns belong to the file
-        names += ["label"] if has_columns(source) else ["label", "id"]
+        names += ["label", "label_from"] if has_columns(source) else ["label", "label_from", "id"]
     return names
 
 

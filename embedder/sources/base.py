@@ -62,6 +62,7 @@ class SourceOptions:
         image: Column or key of an image's path or bytes; None looks for a common name.
         id: Column or key of the ids, also in a file of labels; None looks for `id`, else the id is the image's path.
         label: Column or key of the labels, in the file of labels if there is one; None looks for a common name.
+        label_from: A regular expression: its first match in an image's id gives the label; None for `labels`.
         max_bytes: Size of the largest file that is read.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
@@ -72,6 +73,7 @@ class SourceOptions:
     image: str | None = None
     id: str | None = None
     label: str | None = None
+    label_from: str | None = None
     max_bytes: int = MAX_BYTES
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -90,7 +92,8 @@ class SourceOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that decide which images and labels are listed, as stored with a table."""
-        columns = {name: getattr(self, name) for name in ("image", "id", "label") if getattr(self, name) is not None}
+        names = ("image", "id", "label", "label_from")
+        columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})
 
 

@@ -30,6 +30,7 @@ from frieze.embedder.sources.mixed_folders import (
     note_unread_metadata,
     without_sidecars,
 )
+from frieze.embedder.sources.path_labels import compile_label_pattern, label_from_paths
 from frieze.embedder.sources.tables.infer_types import note_labels_like_missing
 from frieze.embedder.sources.tables.labels import join_labels, read_labels_of_source
 from frieze.embedder.sources.tables.path_list import STDIN, open_stdin
@@ -67,6 +68,12 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     Raises:
         InputError: The source does not exist or holds no image.
     """
+    pattern = None if options.label_from is None else compile_label_pattern(options.label_from)
+    if pattern is not None and options.labels != "folder":
+        raise InputError(
+            f"`label_from` and `labels={options.labels!r}` both say where labels come from.",
+            hint="Leave one of the two out.",
+        )
     if options.labels in LABELS:
         opened = _open(source, options)
         _check_has_columns(opened, {"image": options.image, "id": options.id, "label": options.label})
@@ -78,6 +85,7 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     opened = _without_excluded(opened, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _no_images_error(opened, source)
+    opened = opened if pattern is None else label_from_paths(opened, pattern)
     images = with_normalized_labels(opened.listing.images)
     listing = dataclasses.replace(opened.listing, images=images)
     return dataclasses.replace(

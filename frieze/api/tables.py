@@ -51,6 +51,7 @@ def embed(
     image: str | None = None,
     id: str | None = None,  # noqa: A002  the option's name
     label: str | None = None,
+    label_from: str | None = None,
     exclude: str | Sequence[str] = (),
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
@@ -107,6 +108,8 @@ def embed(
         image: Column that holds an image's path or bytes; a usual name by default.
         id: Column of the ids; `id` by default, then the image's path.
         label: Column of the labels; a usual name by default.
+        label_from: A regular expression in place of `labels`: its first match in the path below the source gives the
+            label, by its group (`batch_([0-9]+)/`) or as a whole.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
             below the source (`2019/**/small`).
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
@@ -204,7 +207,9 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
     exclude = tuple(left.pop("exclude"))
-    source = SourceOptions(exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label"))
+    source = SourceOptions(
+        exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label", "label_from")
+    )
     return request, JobOptions(source=source, limits=limits, **left)
 
 

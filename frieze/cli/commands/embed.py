@@ -57,6 +57,11 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     "--label", metavar="COLUMN", help="Column of labels, in a --labels FILE or the manifest.  [default: a usual name]"
 )
 @click.option(
+    "--label-from",
+    metavar="REGEX",
+    help="Label by the first match in an image's path below SOURCE: its group, or all of it.",
+)
+@click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",

@@ -213,3 +213,23 @@ def test_a_table_without_the_new_fields(source, table):
     path.write_text(json.dumps(document))
     assert frieze.embed(source, out=table)["relabelled"] == 2
     assert labels(table) == FOLDERS
+
+
+def test_labels_from_paths_are_remembered(run_json, tmp_path):
+    """A rerun without the option keeps it, another one relabels, and '' goes back to folders."""
+    shots, out = tmp_path / "shots", tmp_path / "shots.features"
+    for name in ("batch_1/a-cat.png", "batch_1/b-dog.png", "batch_22/deep/c-cat.png", "d.png"):
+        (shots / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (len(name), 0, 0)).save(shots / name)
+    for options, expected in (
+        (["--label-from", "(cat|dog)"], ["cat", "dog", "cat", None]),
+        ([], ["cat", "dog", "cat", None]),
+        (["--label-from", r"batch_(\d+)"], ["1", "1", "22", None]),
+        (["--label-from", ""], ["batch_1", "batch_1", "deep", None]),
+    ):
+        code, document = run_json("embed", shots, "--out", out, *options)
+        assert code == 0
+        rows = open_features(out).rows
+        labels = dict(zip(rows["id"].to_pylist(), rows["label"].to_pylist(), strict=True))
+        assert [labels[name] for name in sorted(labels)] == expected
+    assert document["embedded"] == 0
