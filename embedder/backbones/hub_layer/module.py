@@ -10,7 +10,6 @@ from typing import Any
 from frieze.core import InputError, ModelError, import_tensorflow
 from frieze.embedder.backbones import fingerprint, saved_model
 from frieze.embedder.backbones import hub_download as hub
-from frieze.embedder.backbones.op_safety import check_only_computes
 
 _HOW = "HubLayer(..., trust=True)"
 _MAX_NAMES = 8
@@ -192,9 +191,7 @@ def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool, h
         ModelError: The module can't be loaded or called, or is not trusted.
     """
     name = hub.module_name(handle) if "://" in handle else saved_model.module_name(Path(handle))
-    if not trust and saved_model.has_model(folder):
-        check_only_computes(folder, name=name, how=how)
-    call = saved_model.load_function(folder, name=name, output=output, trust=True)
+    call = saved_model.load_function(folder, name=name, output=output, trust=trust, how=how)
     return HubModule(
         name=name,
         handle=handle,
