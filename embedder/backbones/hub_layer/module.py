@@ -57,13 +57,13 @@ class HubModule:
     @property
     def takes_training(self) -> bool:
         """Whether its call has an argument `training`."""
-        function = self._loaded()
+        function = self.loaded()
         return not function.is_signature and "training" in inspect.signature(function.module.__call__).parameters
 
     @property
     def losses(self) -> list[Any]:
         """Its regularization losses, each a function without arguments that returns a scalar."""
-        function = self._loaded()
+        function = self.loaded()
         return [] if function.is_signature else list(getattr(function.module, "regularization_losses", None) or [])
 
     def run(self, inputs: Any, *, training: bool, arguments: dict[str, Any]) -> Any:
@@ -80,7 +80,7 @@ class HubModule:
         Raises:
             ModelError: The module is not loaded, or has several outputs.
         """
-        function = self._loaded()
+        function = self.loaded()
         mode = {"training": training} if self.takes_training else {}
         return function(self._cast(inputs), **mode, **arguments)
 
@@ -111,7 +111,12 @@ class HubModule:
             self.shapes[shape] = self._infer(shape, arguments)
         return self.shapes[shape]
 
-    def _loaded(self) -> saved_model.ServingFunction:
+    def loaded(self) -> saved_model.ServingFunction:
+        """Return its function.
+
+        Raises:
+            ModelError: It is not loaded.
+        """
         if self.call is None:
             raise ModelError(
                 f"The module {self.handle} is not loaded: its files are missing or have changed.",
@@ -120,7 +125,7 @@ class HubModule:
         return self.call
 
     def _dtype(self) -> Any:
-        specs = saved_model.inputs_of(self._loaded())
+        specs = saved_model.inputs_of(self.loaded())
         return specs[0].dtype if specs else import_tensorflow().float32
 
     def _cast(self, inputs: Any) -> Any:
@@ -140,7 +145,7 @@ class HubModule:
             with tf.init_scope():
                 graph = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype))
                 inferred = graph.outputs[0].shape
-                if inferred.rank is not None and inferred[-1] is not None:
+                if inferred.rank is not None and None not in inferred[-1:]:
                     return tuple(inferred)
                 return None, *run(tf.zeros([1, *shape[1:]], dtype)).shape[1:]
         except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -150,7 +155,7 @@ class HubModule:
             ) from error
 
     def _size_hint(self) -> str:
-        size = saved_model.graph_input_size(self._loaded())
+        size = saved_model.graph_input_size(self.loaded())
         if size is None:
             return "Pass inputs of its shape, mostly images of [height, width, 3]."
         return "Put a keras.layers.Resizing({}, {}) before it.".format(*size)
