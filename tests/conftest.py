@@ -213,7 +213,6 @@ def _write_text_tower(folder, vectors, *, length=None, is_masked=True):
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
-    from tokenizers import Tokenizer, models, pre_tokenizers
 
     rows = np.array([np.zeros_like(next(iter(vectors.values()))), *vectors.values()], np.float32)
     ids, mask = (
@@ -231,17 +230,47 @@ def _write_text_tower(folder, vectors, *, length=None, is_masked=True):
     graph = helper.make_graph(nodes, "text", [ids, mask][: 1 + is_masked], [out], weights)
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), folder / "model.onnx")
-    vocabulary = {"[UNK]": 0} | {word: number for number, word in enumerate(vectors, 1)}
+    _write_tokenizer(folder, vectors)
+    return folder
+
+
+def _write_saved_text_tower(folder, vectors, *, length=None, is_masked=True):
+    """Write the same as a SavedModel with tokenizer.json; arguments as above."""
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.rows = tf.Variable(np.array([np.zeros_like(next(iter(vectors.values()))), *vectors.values()], np.float32))
+    specs = [tf.TensorSpec([None, length], tf.int64, name) for name in ("input_ids", "attention_mask")]
+
+    def serve(ids, mask=None):
+        numbers = tf.cast(ids if mask is None else mask, tf.float32)
+        return {"text_embeds": tf.einsum("bl,bld->bd", numbers, tf.gather(module.rows, ids))}
+
+    module.serve = tf.function(serve, specs[: 1 + is_masked], autograph=False)
+    tf.saved_model.save(module, str(folder), signatures=module.serve)
+    _write_tokenizer(folder, vectors)
+    return folder
+
+
+def _write_tokenizer(folder, tokens):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    vocabulary = {"[UNK]": 0} | {word: number for number, word in enumerate(tokens, 1)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))  # noqa: S106  a token of text
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.save(str(folder / "tokenizer.json"))
-    return folder
 
 
 @pytest.fixture(scope="session")
 def write_text_tower():
     """`write_text_tower(folder, {word: vector}, length=None)`: a text tower of two files; a text is its words' sum."""
     return _write_text_tower
+
+
+@pytest.fixture(scope="session")
+def write_saved_text_tower():
+    """`write_saved_text_tower(folder, {word: vector}, length=None)`: the same text tower, its network a SavedModel."""
+    return _write_saved_text_tower
 
 
 class Bucket:

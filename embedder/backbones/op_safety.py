@@ -40,7 +40,7 @@ _VERSION = re.compile(r"^Experimental|V\d+$")
 _MAIN = "the main graph"
 _SHOWN = 4
 _NAME_LENGTH = 100
-_HOW = "add `trust_backbone=True` to frieze embed or finetune, the commands that run such a backbone"
+HOW_TO_TRUST = "add `trust_backbone=True` to frieze embed or finetune, the commands that run such a backbone"
 
 
 class _Finding(NamedTuple):
@@ -55,7 +55,7 @@ class _Finding(NamedTuple):
         return f"{self.operation} in {where} {self.effect}"
 
 
-def check_only_computes(folder: Path, *, name: str, how: str = _HOW) -> None:
+def check_only_computes(folder: Path, *, name: str, how: str = HOW_TO_TRUST) -> None:
     """Reject a SavedModel whose graph reads or writes files, calls Python or the like anywhere.
 
     Nothing of it runs. The checkpoint functions and nodes of the saver, which every SavedModel has, are accepted if

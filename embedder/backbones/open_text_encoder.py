@@ -6,6 +6,11 @@ from frieze.core import InputError, MismatchError
 from frieze.embedder.backbones.catalogue import KERASHUB
 from frieze.embedder.backbones.kerashub import open_preset_text_encoder
 from frieze.embedder.backbones.onnx_text_encoder import fingerprint_of_onnx_text_encoder, open_onnx_text_encoder
+from frieze.embedder.backbones.saved_model import has_model
+from frieze.embedder.backbones.saved_model_text_encoder import (
+    fingerprint_of_saved_model_text_encoder,
+    open_saved_model_text_encoder,
+)
 from frieze.embedder.backbones.text_encoder import TextEncoder
 from frieze.features import BackboneSpec
 
@@ -47,14 +52,14 @@ def describe_text_encoder(path: str, *, dim: int) -> dict[str, str]:
     """Open the text tower at a path, and return what a spec stores of it.
 
     Args:
-        path: Its folder or ONNX file.
+        path: Its ONNX file, or the folder of that or of its SavedModel.
         dim: Width of the images' embeddings.
 
     Raises:
         ModelError: It can't be used.
         MismatchError: Its vectors have another width.
     """
-    encoder = open_onnx_text_encoder(Path(path).absolute())
+    encoder = _open(str(Path(path).absolute()))
     width = encoder.encode(["a photo"]).shape[1]
     if width != dim:
         raise MismatchError(
@@ -73,8 +78,16 @@ def has_stored_text_encoder(path: str | None, spec: BackboneSpec) -> bool:
     if path is None:
         return True
     stored = spec.text_encoder or {}
-    return stored.get("fingerprint") == fingerprint_of_onnx_text_encoder(Path(path))
+    digest = fingerprint_of_saved_model_text_encoder if _is_saved_model(path) else fingerprint_of_onnx_text_encoder
+    return stored.get("fingerprint") == digest(Path(path))
 
 
 def _open(handle: str) -> TextEncoder:
-    return open_preset_text_encoder(handle) if handle.startswith(KERASHUB) else open_onnx_text_encoder(Path(handle))
+    if handle.startswith(KERASHUB):
+        return open_preset_text_encoder(handle)
+    return (open_saved_model_text_encoder if _is_saved_model(handle) else open_onnx_text_encoder)(Path(handle))
+
+
+def _is_saved_model(path: str) -> bool:
+    """Return whether a path is the folder of a SavedModel; an ONNX file beside it goes first."""
+    return has_model(Path(path)) and not any(Path(path).glob("*.onnx"))

@@ -46,7 +46,7 @@ class BackboneRequest:
         trust: Also run a SavedModel with operations that do more than compute.
         stretch: Map the lowest and highest value of each image of more than 8 bits to black and white.
         decoding_version: A key of `MIN_DRAFT_PX`; a table keeps the one that it was begun with.
-        text_encoder: The folder or ONNX file of the text tower that belongs to it; None for its own, or none.
+        text_encoder: The ONNX file or the folder of the text tower that belongs to it; None for its own, or none.
     """
 
     handle: str = BUILTIN

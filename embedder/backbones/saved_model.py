@@ -10,7 +10,7 @@ from frieze.embedder.backbones import fingerprint
 from frieze.embedder.backbones.base import HUB, LAYERS, Network, StatedPixels
 from frieze.embedder.backbones.batch_dependence import check_image_input
 from frieze.embedder.backbones.input_scaling import GraphTraits, trace_graph
-from frieze.embedder.backbones.op_safety import check_only_computes
+from frieze.embedder.backbones.op_safety import HOW_TO_TRUST, check_only_computes
 from frieze.embedder.backbones.request import BackboneRequest
 
 _SIDES = "96|128|160|192|224|240|256|260|288|299|300|320|331|380|384|456|480|512|528|600"
@@ -84,8 +84,17 @@ def load(folder: Path, *, handle: str, name: str, layer: str | None, trust: bool
     )
 
 
-def load_function(folder: Path, *, name: str, output: str | None, trust: bool) -> "ServingFunction":
+def load_function(
+    folder: Path, *, name: str, output: str | None, trust: bool, how: str = HOW_TO_TRUST
+) -> "ServingFunction":
     """Load a SavedModel, and choose the function to call.
+
+    Args:
+        folder: Folder of its files.
+        name: Its name, for messages.
+        output: A signature, or one of several outputs.
+        trust: Also load one that does more than compute.
+        how: How to trust it, for the hint.
 
     Raises:
         ModelError: As in `load`.
@@ -98,7 +107,7 @@ def load_function(folder: Path, *, name: str, output: str | None, trust: bool) -
     tags: list[str] | None = [] if (folder / _HUB_FILE).exists() else None  # TF1 hub modules are saved without tags
     try:
         if not trust:
-            check_only_computes(folder, name=name)  # before loading, which runs initializers
+            check_only_computes(folder, name=name, how=how)  # before loading, which runs initializers
         module = tf.saved_model.load(str(folder), tags=tags)
     except (OSError, ValueError, RuntimeError, LookupError, tf.errors.OpError) as error:
         raise ModelError(
@@ -253,7 +262,7 @@ class ServingFunction:
         _, named = getattr(self.function, "structured_input_signature", ((), {}))
         names = list(named)
         outputs = self.function(**{names[0]: images}) if names else self.function(images, **arguments)
-        return self._choose(dict(_named(outputs)))
+        return self._choose(dict(named_outputs(outputs)))
 
     def _choose(self, outputs: dict[str, Any]) -> Any:
         """Return the chosen output; by default the only one, or the hub's `default`."""
@@ -270,12 +279,12 @@ class ServingFunction:
         )
 
 
-def _named(outputs: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def named_outputs(outputs: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each output with its name: its key, its number in a list, or `KEY/KEY` if nested."""
     if isinstance(outputs, dict | list | tuple):
         items = outputs.items() if isinstance(outputs, dict) else enumerate(outputs)
         for key, value in items:
-            yield from _named(value, f"{prefix}/{key}" if prefix else str(key))
+            yield from named_outputs(value, f"{prefix}/{key}" if prefix else str(key))
     elif outputs is not None:
         yield prefix or _ONLY, outputs
 

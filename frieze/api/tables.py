@@ -93,7 +93,8 @@ def embed(
         stretch: Stretch images of more than 8 bits per channel: the lowest value becomes black, the highest white.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         text_encoder: The text tower of the backbone, with which `search` takes words: an ONNX file beside its
-            `tokenizer.json`, or their folder. Two-tower presets of KerasHub bring their own.
+            `tokenizer.json`, or their folder; or a folder with a SavedModel and that file. Two-tower presets of
+            KerasHub bring their own.
         engine: `tensorflow`, `openvino` (CPU), or `auto` (default) for the one that is faster on some of the images.
         precision: `float32` (default); `bfloat16` and `int8` (CPU) and `float16` (GPU) are refused where they change
             neighbours; `int8` is calibrated on some of the images.

@@ -1,10 +1,13 @@
 """`HubLayer`: a SavedModel in TensorFlow Hub form as a Keras 3 layer; `hub.KerasLayer` is one of tf_keras."""
 
 import inspect
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from frieze.core import InputError, MismatchError, import_keras, import_tensorflow
 from frieze.embedder.backbones.hub_layer import archive as hub_archive
@@ -78,8 +81,8 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     def __init__(
         self,
         handle: Any,
-        *,
         trainable: bool | str | Sequence[str] = False,
+        *,
         batch_norm: str = "inference",
         output: str | None = None,
         arguments: Mapping[str, Any] | None = None,
@@ -107,7 +110,7 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         Raises:
             ModelError: The module can't be downloaded, loaded or called, or is not trusted.
             InputError: There is nothing to train, a name matches no trainable variable, the module has no training
-                mode, `dtype` is an integer type, or an option is one of `hub.KerasLayer` alone.
+                mode, `dtype` is no floating type, or an option is one of `hub.KerasLayer` alone.
         """
         _check_options(options)
         _check_floats(options.get("dtype"))
@@ -133,6 +136,15 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             fingerprint: sha256 of the module's files, as in the error message.
         """
         hub_archive.trust_module(fingerprint)
+
+    @property
+    def resolved_object(self) -> Any:
+        """The loaded module, with what else it holds: signatures, assets, attributes.
+
+        Raises:
+            ModelError: It is not loaded.
+        """
+        return self._module.loaded().module
 
     @property
     def variable_names(self) -> list[str]:
@@ -210,8 +222,10 @@ class HubLayer(_keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         """Return the config of the layer: handle, fingerprint and weights of the module, and the settings.
 
         Raises:
-            InputError: The layer was made from a module that was loaded elsewhere.
+            InputError: The layer was made from a module that was loaded elsewhere, or with `arguments` that JSON can't
+                hold.
         """
+        _check_json(self.arguments)
         settings = {"batch_norm": self.batch_norm, "output": self.output_name, "arguments": dict(self.arguments)}
         state = {"chosen": list(self._chosen), "saved_model": hub_archive.to_config(self._module)}
         base: dict[str, Any] = super().get_config()
@@ -287,18 +301,30 @@ def _check_one_input(inputs: Any, others: Sequence[Any], name: str) -> None:
         kind = "several arguments" if others else f"a {type(inputs).__name__}"
         raise InputError(
             f"{name} gets {kind} of inputs; HubLayer takes one batch of images.",
-            hint="Call such a module in a layer of your own: self.module = tf.saved_model.load(FOLDER), then"
-            " self.module(inputs) in `call`.",
+            hint="Pass one batch as an array or tensor, such as tf.constant([...]). Call a module of several inputs in"
+            " a layer of your own: self.module = tf.saved_model.load(FOLDER), then self.module(inputs) in `call`.",
         )
 
 
+def _check_json(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that would not come back from the config, such as tensors."""
+    for name, value in arguments.items():
+        try:
+            json.dumps(value.item() if isinstance(value, np.generic) else value)  # Keras stores these as plain numbers
+        except TypeError as error:
+            raise InputError(
+                f"HubLayer can't be saved: `arguments` has a {type(value).__name__} in {name!r}.",
+                hint="Pass plain numbers, texts, lists and dicts: arguments={'scale': 2.0}.",
+            ) from error
+
+
 def _check_floats(dtype: Any) -> None:
-    """Reject an integer dtype, which would round the output."""
+    """Reject a dtype of integers, which would round the output, or of texts, which describes the input."""
     names = (getattr(dtype, name, None) for name in ("compute_dtype", "name", "__name__"))
     name = next(filter(None, names), str(dtype))
-    if name.startswith(("int", "uint", "bool")):
+    if name.startswith(("int", "uint", "bool", "string")):
         raise InputError(
-            f"HubLayer has the dtype {name}, an integer type: its output holds floats.",
+            f"HubLayer has the dtype {name}: its output holds floats, and the type of its input is the module's own.",
             hint="Leave dtype out, or pass float32, mixed_float16 or mixed_bfloat16.",
         )
 

@@ -10,7 +10,6 @@ from typing import Any
 from frieze.core import InputError, ModelError, import_tensorflow
 from frieze.embedder.backbones import fingerprint, saved_model
 from frieze.embedder.backbones import hub_download as hub
-from frieze.embedder.backbones.op_safety import check_only_computes
 
 _HOW = "HubLayer(..., trust=True)"
 _MAX_NAMES = 8
@@ -58,13 +57,13 @@ class HubModule:
     @property
     def takes_training(self) -> bool:
         """Whether its call has an argument `training`."""
-        function = self._loaded()
+        function = self.loaded()
         return not function.is_signature and "training" in inspect.signature(function.module.__call__).parameters
 
     @property
     def losses(self) -> list[Any]:
         """Its regularization losses, each a function without arguments that returns a scalar."""
-        function = self._loaded()
+        function = self.loaded()
         return [] if function.is_signature else list(getattr(function.module, "regularization_losses", None) or [])
 
     def run(self, inputs: Any, *, training: bool, arguments: dict[str, Any]) -> Any:
@@ -81,7 +80,7 @@ class HubModule:
         Raises:
             ModelError: The module is not loaded, or has several outputs.
         """
-        function = self._loaded()
+        function = self.loaded()
         mode = {"training": training} if self.takes_training else {}
         return function(self._cast(inputs), **mode, **arguments)
 
@@ -112,7 +111,12 @@ class HubModule:
             self.shapes[shape] = self._infer(shape, arguments)
         return self.shapes[shape]
 
-    def _loaded(self) -> saved_model.ServingFunction:
+    def loaded(self) -> saved_model.ServingFunction:
+        """Return its function.
+
+        Raises:
+            ModelError: It is not loaded.
+        """
         if self.call is None:
             raise ModelError(
                 f"The module {self.handle} is not loaded: its files are missing or have changed.",
@@ -121,7 +125,7 @@ class HubModule:
         return self.call
 
     def _dtype(self) -> Any:
-        specs = saved_model.inputs_of(self._loaded())
+        specs = saved_model.inputs_of(self.loaded())
         return specs[0].dtype if specs else import_tensorflow().float32
 
     def _cast(self, inputs: Any) -> Any:
@@ -141,7 +145,7 @@ class HubModule:
             with tf.init_scope():
                 graph = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec(shape, dtype))
                 inferred = graph.outputs[0].shape
-                if inferred.rank is not None and inferred[-1] is not None:
+                if inferred.rank is not None and None not in inferred[-1:]:
                     return tuple(inferred)
                 return None, *run(tf.zeros([1, *shape[1:]], dtype)).shape[1:]
         except (ValueError, TypeError, tf.errors.OpError) as error:
@@ -151,7 +155,7 @@ class HubModule:
             ) from error
 
     def _size_hint(self) -> str:
-        size = saved_model.graph_input_size(self._loaded())
+        size = saved_model.graph_input_size(self.loaded())
         if size is None:
             return "Pass inputs of its shape, mostly images of [height, width, 3]."
         return "Put a keras.layers.Resizing({}, {}) before it.".format(*size)
@@ -192,9 +196,7 @@ def open_folder(folder: Path, *, handle: str, output: str | None, trust: bool, h
         ModelError: The module can't be loaded or called, or is not trusted.
     """
     name = hub.module_name(handle) if "://" in handle else saved_model.module_name(Path(handle))
-    if not trust and saved_model.has_model(folder):
-        check_only_computes(folder, name=name, how=how)
-    call = saved_model.load_function(folder, name=name, output=output, trust=True)
+    call = saved_model.load_function(folder, name=name, output=output, trust=trust, how=how)
     return HubModule(
         name=name,
         handle=handle,

@@ -31,7 +31,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     "--text-encoder",
     cls=options.PerTable,
     metavar="PATH",
-    help="ONNX file or folder of the text tower, to search by words.",
+    help="ONNX file, or folder with one or a SavedModel, of the text tower, to search by words.",
 )
 @click.option("--engine", cls=options.OrDefault, type=click.Choice(_ENGINES), help="What runs it.  [default: auto]")
 @click.option(

@@ -61,6 +61,21 @@ def test_added_later(text_world, world, tmp_path):
     assert labels(frieze.search(tmp_path / "index", "text:blue", k=5)) == [{"blue"}]
 
 
+def test_saved_model(world, tmp_path, run_json, write_saved_text_tower):
+    """A folder with a SavedModel and its tokenizer is a text tower too: through the command, from table to hits."""
+    table, out = (
+        frieze.open_features(world / "photos.features"),
+        shutil.copytree(world / "photos.features", tmp_path / "f"),
+    )
+    vectors, labels_of = table.embeddings(), np.array(table.labels)
+    red = vectors[labels_of == "red"].mean(axis=0) - vectors.mean(axis=0)
+    tower = write_saved_text_tower(tmp_path / "tower", {"red": red})
+    assert run_json("embed", world / "photos", "--out", out, "--text-encoder", tower)[1]["embedded"] == 0
+    frieze.index(out, out=tmp_path / "index")
+    code, document = run_json("search", tmp_path / "index", "text:a red bird", "-k", "5")
+    assert (code, labels(document)) == (0, [{"red"}])
+
+
 def test_no_words(world, run):
     """An index of a backbone without a text tower says which ones know words."""
     result = run("search", world / "photos.index", "text:red")

@@ -139,6 +139,8 @@ def test_losses(make, build, live, tf):
     model(IMAGES)
     assert model.losses == []
     assert with_them - model.evaluate(IMAGES, LABELS, verbose=0) == pytest.approx(sum(expected), rel=1e-5)
+    layer.trainable = True
+    assert [float(loss) for loss in model.losses] == pytest.approx(expected)
 
 
 def test_weights_are_the_variables(make, live, tf):
@@ -163,10 +165,10 @@ def test_layers_of_their_own(make, live, tf):
     assert not np.any(second.get_weights()[0])
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int32", "int8", "bool", np.uint8, np.dtype("int64")])
-def test_a_type_of_whole_numbers_is_refused(dtype, make):
-    """A dtype that would cut the output down to whole numbers is rejected, however it is written."""
-    with pytest.raises(InputError, match=f"dtype {np.dtype(dtype).name}") as caught:
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int8", "bool", "string", np.uint8, np.dtype("int64")])
+def test_a_type_that_holds_no_floats_is_refused(dtype, make):
+    """A dtype that would cut the output down to whole numbers or texts is rejected, however it is written."""
+    with pytest.raises(InputError, match=f"dtype {dtype if dtype == 'string' else np.dtype(dtype).name}") as caught:
         make(dtype=dtype)
     assert "mixed_float16" in caught.value.hint
 
