@@ -9,6 +9,7 @@ from frieze.embedder.backbones.kept_graph import cache_dir as graph_cache_dir
 from frieze.embedder.backbones.kept_graph import clear_graphs, has_graph, list_graphs
 from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
 from frieze.embedder.backbones.open_text_encoder import WITH_WORDS, open_text_encoder
+from frieze.embedder.backbones.pooling import POOLS
 from frieze.embedder.backbones.text_encoder import TEXT, TextEncoder, split_prompts
 from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
 from frieze.embedder.cluster.driver import ClusterDriver
@@ -54,6 +55,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "PIXELS",
+    "POOLS",
     "PRECISIONS",
     "TEXT",
     "WITH_WORDS",

@@ -163,6 +163,11 @@ def _check_together(tables: Sequence[TableRequest]) -> None:
     outs = [one.out for one in tables]
     if len({out.resolve() for out in outs}) < len(outs):
         raise InputError(f"Two tables have the same folder: {', '.join(map(str, outs))}.", hint="Give each its `out`.")
+    nested = [(one, two) for one in outs for two in outs if str(two).startswith(f"{one}/")]
+    if nested:
+        raise InputError(
+            f"{nested[0][1]} lies in another table, {nested[0][0]}.", hint="Give each table its own folder."
+        )
     for other in others:
         differing = _differing_options(first.options, other.options)
         if differing:

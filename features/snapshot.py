@@ -71,7 +71,7 @@ class Snapshot:
         if isinstance(path, BucketPath):  # only after the last byte is it known to be the same object
             yield from self.read(part, lambda file: file.read(columns)).to_batches(batch_size)
             return
-        with name_broken_part(path), self._open(part) as source, pq.ParquetFile(source) as file:
+        with name_broken_part(path), self._open(part) as source, _open_checked(source) as file:
             self._check_rows(part, file)
             # Columns in several threads gain nothing here, and what each allocated is never returned to the system.
             yield from file.iter_batches(batch_size=batch_size, columns=columns, use_threads=False)
@@ -155,7 +155,7 @@ class Snapshot:
         return self._read_file(part, to_parquet_source(kept), read)
 
     def _read_file(self, part: Part, source: Any, read: Callable[[pq.ParquetFile], T]) -> T:
-        with pq.ParquetFile(source) as file:
+        with _open_checked(source) as file:
             self._check_rows(part, file)
             return read(file)
 
@@ -178,3 +178,8 @@ def _close_descriptor(descriptor: int | None) -> None:
 def _close(file: BinaryIO | None) -> None:
     if file is not None:
         file.close()
+
+
+def _open_checked(source: Any) -> pq.ParquetFile:
+    """Open a part whose pages are compared with their checksums while they are read."""
+    return pq.ParquetFile(source, page_checksum_verification=True)

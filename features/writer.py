@@ -226,7 +226,9 @@ def resume_manifest(path: TablePath, manifest: Manifest) -> Manifest:
     before = read_manifest(path)
     hint = f"Use another `out`, or replace {path} with `force=True`."
     other_backbone = hint
-    if before.maker == manifest.maker:
+    if manifest.spec.handle == before.spec.handle and manifest.spec.fingerprint != before.spec.fingerprint:
+        other_backbone = f"It has changed since: put the first one back, or start anew. {hint}"
+    elif before.maker == manifest.maker:
         other_backbone = f"Use {_as_options(before)}, use another `out`, or replace {path} with `force=True`."
     check_same_backbone(manifest.spec, before.spec, where=str(path), hint=other_backbone)
     if manifest.source != before.source:

@@ -122,7 +122,7 @@ def residual(tmp_path_factory, tf):
 _ONNX_SIDE_PX, _ONNX_DIM = 16, 8
 
 
-def _save_onnx(path, shape, nodes, *, outputs=("y",), domains=(), **constants):
+def _save_onnx(path, shape, nodes, *, outputs=("y",), domains=(), element_type="FLOAT", **constants):
     """Write an ONNX file: input x of a shape, nodes such as `Relu a -> b`, weights and numbers by name."""
     onnx = pytest.importorskip("onnx")
     from onnx import helper
@@ -134,7 +134,7 @@ def _save_onnx(path, shape, nodes, *, outputs=("y",), domains=(), **constants):
         )
         for ((operator, *inputs), target), (_, attributes) in zip(parsed, nodes, strict=True)
     ]
-    images = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+    images = helper.make_tensor_value_info("x", getattr(onnx.TensorProto, element_type), shape)
     results = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
     weights = [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()]
     opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in domains)]

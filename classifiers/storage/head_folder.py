@@ -32,6 +32,7 @@ from frieze.core import (
     hash_file,
     read_consistent,
     read_json,
+    to_command_line,
     to_table_path,
     write_json,
     write_with_checksums,
@@ -271,7 +272,12 @@ def _read_report(path: Path) -> dict[str, Any]:
 def _embed_with(spec: BackboneSpec) -> str:
     if spec.is_made_elsewhere:
         return f"Import {spec.handle} and the new vectors together (frieze import), and train again."
-    return f"Embed the images with: frieze embed SOURCE --backbone {spec.handle} --out FEATURES"
+    options = {"backbone": spec.handle, "weights": spec.weights, "layer": spec.layer, "pool": spec.pool}
+    options |= {"views": spec.views} if spec.views else {}
+    has_known_pixels = spec.handle == "builtin" or spec.handle.startswith(("keras:", "kerashub:"))
+    options |= {} if has_known_pixels else {"pixels": spec.pixels}
+    given = {name: value for name, value in options.items() if value is not None}
+    return f"Embed the images with: frieze embed SOURCE {to_command_line(given)} --out FEATURES"
 
 
 def _load_model(file: Path, load: Callable[[], Classifier]) -> Classifier:

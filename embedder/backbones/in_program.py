@@ -54,8 +54,7 @@ def as_backbone(network: Any, *, fingerprint: str | None = None) -> str:
         InputError: It is no network, or a function without a fingerprint.
     """
     if isinstance(network, import_keras().Model):
-        digest = of_weights(network.to_json(), network.get_weights())
-        return _register(network.name, _Registered(network, None, digest))
+        return _register(network.name, _Registered(network, None, _fingerprint(network)))
     if not callable(network):
         raise InputError(
             f"{type(network).__name__} is no backbone.", hint="Give a handle, a Keras model or a function."
@@ -89,6 +88,7 @@ def open_registered(request: BackboneRequest) -> Network:
             hint="In Python, register the same network first: frieze.as_backbone(network)",
         )
     if registered.call is None:
+        _check_unchanged(registered, name)
         facts = {"name": name, "handle": request.handle, "fingerprint": registered.fingerprint}
         return network_of_model(registered.model, request.layer, **facts)
     if request.layer is not None:
@@ -101,6 +101,23 @@ def open_registered(request: BackboneRequest) -> Network:
         read_pixels=lambda: StatedPixels("0..1"),
         call=registered.call,
     )
+
+
+def _check_unchanged(registered: _Registered, name: str) -> None:
+    """Check that a model still has the weights that it was registered with.
+
+    Raises:
+        ModelError: It was trained since.
+    """
+    if _fingerprint(registered.model) != registered.fingerprint:
+        raise ModelError(
+            f"{name} has other weights than when it was registered: its vectors would not fit those of before.",
+            hint="Register it again: frieze.as_backbone(model); or pass the model itself, for a table of its own.",
+        )
+
+
+def _fingerprint(model: Any) -> str:
+    return of_weights(model.to_json(), model.get_weights())
 
 
 def _in_graph(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

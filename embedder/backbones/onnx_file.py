@@ -12,7 +12,7 @@ from typing import Any
 from frieze.core import InputError, ModelError, import_openvino, muted
 from frieze.embedder.backbones.base import LAYERS, Network, OpenVINOGraph, StatedPixels, no_tensorflow_error
 from frieze.embedder.backbones.onnx_files import hash_model
-from frieze.embedder.backbones.openvino_graph import Images, complete_graph, find_images, infer_pixels
+from frieze.embedder.backbones.openvino_graph import Images, complete_graph, find_images, infer_pixels, takes_bytes
 from frieze.embedder.backbones.request import BackboneRequest
 
 _PREFERRED = ("image_embeds", "pooler_output")
@@ -35,6 +35,7 @@ def open_onnx_file(request: BackboneRequest) -> Network:
     output = _choose_output(model, request.layer, path.stem)
     images = find_images(_cut(output, path.stem), name=path.stem)
     _check_size(images, request, path.stem)
+    _check_pixels(images, request, path.stem)
 
     def refuse(_: Any) -> Any:
         raise no_tensorflow_error(path.stem)
@@ -185,4 +186,12 @@ def _check_size(images: Images, request: BackboneRequest, name: str) -> None:
         raise InputError(
             f"{name} takes images of {height} x {width} pixels, and no others.",
             hint="Leave `image_size` out, or export the network for another size.",
+        )
+
+
+def _check_pixels(images: Images, request: BackboneRequest, name: str) -> None:
+    if request.pixels not in (None, "0..255") and takes_bytes(images):
+        raise InputError(
+            f"{name} takes integers, which are levels from 0 to 255, and no range of pixels.",
+            hint="Leave `pixels` out.",
         )

@@ -169,6 +169,12 @@ def reopen_backbone(spec: BackboneSpec, *, where: str) -> Backbone:
         ModelError: The backbone no longer exists.
         MismatchError: Another network has its handle now.
     """
+    if Path(spec.handle).is_absolute() and not Path(spec.handle).exists():
+        raise ModelError(
+            f"{where} was made with {spec.handle}, which is not there.",
+            hint="Put it back; or, if it was moved, embed with its new path, which embeds nothing anew, and type"
+            " frieze index again, or frieze train with --force.",
+        )
     backbone = open_backbone(BackboneRequest.of(spec))
     first = "Another Frieze made it:" if spec.handle == BUILTIN else f"Put the first one back at {spec.handle}, or"
     hint = f"{first} embed again."

@@ -84,11 +84,18 @@ def infer_pixels(images: Images) -> str | None:
     Returns:
         `0..1`, `-1..1` or `0..255`; None where they show none.
     """
+    if takes_bytes(images):
+        return "0..255"
     steps = list(_first_scalings(images.model.input()))
     scale, offset = np.ones(1), np.zeros(1)
     for factor, summand in steps:
         scale, offset = factor * scale, factor * offset + summand
     return infer_pixel_range(scale, offset) if steps else None
+
+
+def takes_bytes(images: Images) -> bool:
+    """Return whether a network takes integers, which can be nothing but levels from 0 to 255."""
+    return bool(images.model.input().get_element_type().is_integral())
 
 
 def _first_scalings(images: Any) -> Iterator[tuple[Any, Any]]:

@@ -139,6 +139,11 @@ class BackboneRequest:
         """Whether the pixel range is known from the handle."""
         return self.handle == BUILTIN or self.handle.startswith("keras:")
 
+    @property
+    def has_own_preprocessing(self) -> bool:
+        """Whether the handle is that of a network whose preprocessing comes with it."""
+        return self.has_known_pixels or self.handle.startswith(KERASHUB)
+
     def with_pixels(self, pixels: str) -> "BackboneRequest":
         """Return this request with a pixel range, unless the handle implies it."""
         return self if self.has_known_pixels else dataclasses.replace(self, pixels=pixels)

@@ -255,10 +255,12 @@ def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStac
 
 
 def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
-    size = read_size(data) or (0, 0)
+    size = read_size(data)
+    if size is None:
+        raise ImageError("decode", "damaged", "the JPEG XL has no readable header")
     _check_size(size, options)
     with DECODE_MEMORY.take(size[0] * size[1] * PEAK_BYTES["JXL"]):
-        image = open_jpeg_xl(data)
+        image = open_jpeg_xl(data, size)
     if isinstance(image, bytes):
         return _decode(image, options, held)
     rgb, n_levels, is_cleared = _to_rgb(image, Picture(data), stretches=options.stretches)

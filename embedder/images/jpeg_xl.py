@@ -10,6 +10,8 @@ from frieze.embedder.images.signatures import can_read_jpeg_xl, unsupported_erro
 
 _BARE = b"\xff\x0a"
 _BOX_BYTES, _PART_BYTES = 8, 4
+_HEADER_BYTES = 16
+"""The size stands in so many first bytes of the image."""
 _WHOLE, _PART = b"jxlc", b"jxlp"
 _SIDE_BITS = (9, 13, 18, 30)
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -32,7 +34,7 @@ class _Bits:
     """Reads unsigned numbers, the lowest bit first."""
 
     def __init__(self, data: bytes) -> None:
-        self._rest = int.from_bytes(data[2:16], "little")
+        self._rest = int.from_bytes(data[2:_HEADER_BYTES], "little")
 
     def take(self, n_bits: int) -> int:
         number = self._rest & ((1 << n_bits) - 1)
@@ -55,17 +57,21 @@ def _read_side(bits: _Bits, *, is_in_eights: bool) -> int:
 
 
 def _codestream(data: bytes) -> bytes:
-    """Return the bare image, or its beginning: a container has it in one box or in several.
+    """Return the beginning of the bare image: a container has it in one box or in several.
 
     Raises:
-        IndexError: There is none.
+        IndexError: There is too little of it.
     """
     if data.startswith(_BARE):
-        return data
-    try:
-        return next(_bodies(data))
-    except StopIteration as error:
-        raise IndexError from error
+        return data[:_HEADER_BYTES]
+    beginning = b""
+    for body in _bodies(data):
+        beginning += body[: _HEADER_BYTES - len(beginning)]
+        if len(beginning) == _HEADER_BYTES:
+            break
+    if not beginning.startswith(_BARE):
+        raise IndexError
+    return beginning
 
 
 def _bodies(data: bytes) -> Iterator[bytes]:
@@ -77,14 +83,19 @@ def _bodies(data: bytes) -> Iterator[bytes]:
             (length,) = struct.unpack_from(">Q", data, start)
             start += 8
         if kind in (_WHOLE, _PART):
-            yield data[start + _PART_BYTES * (kind == _PART) :]
+            end = at + length if length else len(data)
+            yield data[start + _PART_BYTES * (kind == _PART) : min(end, start + _PART_BYTES + _HEADER_BYTES)]
         if length < _BOX_BYTES:  # 0: up to the end of the file
             return
         at += length
 
 
-def open_jpeg_xl(data: bytes) -> Image.Image | bytes:
+def open_jpeg_xl(data: bytes, size: tuple[int, int]) -> Image.Image | bytes:
     """Decode a JPEG XL.
+
+    Args:
+        data: The file.
+        size: From `read_size`; in a file that says another one later, the sides change places at most.
 
     Returns:
         The image, upright as libjxl turns it; or the bytes of the JPEG that was packed into the file without a loss.
@@ -100,6 +111,8 @@ def open_jpeg_xl(data: bytes) -> Image.Image | bytes:
         is_jpeg, info, pixels, profile, *_ = pillow_jxl.Decoder(num_threads=0)(data)
     except (RuntimeError, ValueError, OSError) as error:
         raise ImageError("decode", "damaged", "the JPEG XL is damaged, or ends too early") from error
+    if {info.width, info.height} != set(size):
+        raise ImageError("decode", "damaged", f"the JPEG XL says two sizes: {size} and {info.width} x {info.height}")
     if is_jpeg:
         return bytes(pixels)
     try:

@@ -22,7 +22,7 @@ from PIL import (
 from frieze.core import ImageError
 from frieze.embedder.images import tiff_pages
 from frieze.embedder.images.decode_memory import PROGRESSIVE_BYTES
-from frieze.embedder.images.signatures import is_heic, is_tga, open_heic, unsupported_error
+from frieze.embedder.images.signatures import can_read_avif, is_avif, is_heic, is_tga, open_heic, unsupported_error
 
 _PLUGINS = (
     AvifImagePlugin,
@@ -65,6 +65,8 @@ def open_image(data: bytes) -> Image.Image:
 def unidentified_error(data: bytes) -> ImageError:
     """Return the failure of a file that Pillow can't identify."""
     page = tiff_pages.read_first_page(data) if data.startswith(tiff_pages.SIGNATURES) else None
+    if is_avif(data) and can_read_avif():
+        return ImageError("decode", "damaged", "the AVIF is damaged, or ends too early")
     if page is None or not page.tags:
         return unsupported_error(data)
     bits, names = page.tags.get(tiff_pages.BITS, (1,)), (tiff_pages.PHOTOMETRIC, tiff_pages.COMPRESSION)

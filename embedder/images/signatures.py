@@ -73,7 +73,7 @@ def is_image(head: bytes) -> bool:
     if raw_name(head):
         return can_read_raw()
     is_known = head.startswith(_SIGNATURES) or _NETPBM.match(head) is not None or _is_icon(head) or is_tga(head)
-    return is_known or (can_read_avif() and bool(_brands(head) & _AVIF))
+    return is_known or (can_read_avif() and is_avif(head))
 
 
 def _is_icon(head: bytes) -> bool:
@@ -121,6 +121,11 @@ def is_heic(head: bytes) -> bool:
     """Return whether a file is a HEIC by its first bytes; AVIF has some of the same brands."""
     brands = _brands(head)
     return bool(brands & _HEIC) and not brands & _AVIF
+
+
+def is_avif(head: bytes) -> bool:
+    """Return whether a file is an AVIF by its first bytes."""
+    return bool(_brands(head) & _AVIF)
 
 
 @functools.cache
@@ -184,7 +189,7 @@ def _message(head: bytes) -> str | None:
         return "a HEIC image, as iPhones write them; to read it: pip install 'frieze[heic]'"
     if is_jpeg_xl(head):
         return "a JPEG XL image; to read it: pip install 'frieze[formats]'"
-    if _brands(head) & _AVIF:
+    if is_avif(head):
         return "an AVIF image; to read it: pip install --upgrade --force-reinstall pillow"
     other = next((name for start, name in _OTHERS.items() if head.startswith(start)), None)
     return other and f"{other} is not read; convert it to PNG or JPEG"

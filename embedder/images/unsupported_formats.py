@@ -87,7 +87,7 @@ FORMATS = (
     UnsupportedFormat("Netpbm", (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"), "Netpbm is not read", is_read=_always),
     UnsupportedFormat("PAM", (".pam",), "PAM is not read"),
     UnsupportedFormat("icon of Windows", (".ico",), "an icon of Windows is not read", is_read=_always),
-    UnsupportedFormat("icon", (".cur", ".icns"), "icon is not read"),
+    UnsupportedFormat("ICNS or CUR", (".cur", ".icns"), "ICNS and CUR are not read"),
     UnsupportedFormat("TGA", (".tga",), "TGA is not read", is_read=_always),
     UnsupportedFormat("DDS", (".dds",), "DDS is not read"),
     UnsupportedFormat("PCX", (".pcx",), "PCX is not read"),

@@ -48,7 +48,7 @@ def embed_images(
         except ImageError as error:
             raise InputError(
                 f"{name} can't be used ({error.stage}, {error.reason}): {error.message}.",
-                hint="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
+                hint="Give an image file: JPEG, PNG, WebP, TIFF, HEIC or another format of docs/howto.md.",
             ) from error
     for line in describe_tally(tally.to_json()):
         warn(line)

@@ -1,6 +1,7 @@
 """Try several backbones on a sample of a source: its images decoded once, embedded by each, with how fast each is."""
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,13 +80,29 @@ def try_backbones(
     Raises:
         InputError: There is no usable image, or no such backbone.
     """
-    backbones = [open_backbone(request) for request in requests]
+    backbones = [_open(request) for request in requests]
     sample = _decode(source, rows, [backbone.spec for backbone in backbones])
     tried = [
         _try(backbone, sample, pixels, source, crops_seed)
         for backbone, pixels in zip(backbones, sample.pixels, strict=True)
     ]
     return TriedSample(source.listing.images.take(pa.array(sample.rows)), sample.n_failed, tried)
+
+
+def _open(request: BackboneRequest) -> Backbone:
+    """Open a backbone; its own range of pixels goes before that of the request, and so does a vector before pooling.
+
+    Raises:
+        InputError: It can't be opened with the request nor without its pooling.
+    """
+    try:
+        backbone = open_backbone(request)
+    except InputError:
+        if request.pool is None:
+            raise
+        return _open(dataclasses.replace(request, pool=None))
+    states_another = request.pixels is not None and backbone.stated_pixels.name not in (None, request.pixels)
+    return open_backbone(dataclasses.replace(request, pixels=None)) if states_another else backbone
 
 
 class _Sample(NamedTuple):

@@ -126,7 +126,9 @@ def _no_images_error(opened: Source, source: Any) -> InputError:
     n_excluded = sum(listing.excluded.values())
     excluded = f" Left out by `exclude`: {n_excluded:,}." if n_excluded else ""
     hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
-    formats_read = "SOURCE and all folders below it are searched for JPEG, PNG, GIF, BMP, WebP, AVIF and TIFF files."
+    formats_read = (
+        "SOURCE and all folders below it are searched for image files: JPEG, PNG, GIF, BMP, WebP, AVIF, TIFF and more."
+    )
     other_files = counted(listing.n_ignored, "other file was found", "other files were found")
     return InputError(
         f"There is no image in {source}: {other_files}.{others}{hidden}{excluded}",

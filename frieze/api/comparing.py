@@ -12,6 +12,7 @@ from frieze.api.paths import is_url, to_local_path
 from frieze.core import InputError, counted
 
 if TYPE_CHECKING:
+    from frieze.core import Rows
     from frieze.embedder import BackboneRequest, SourceOptions, TriedBackbone, TriedSample
 
 _FEWEST = 20
@@ -35,8 +36,8 @@ def compare_backbones(  # noqa: PLR0913  options of a command
         source: Images, as `embed` takes them.
         backbones: As `embed` takes one; comma-separated, or a list.
         sample: Images to draw, about the same share of each label.
-        pixels: Range of pixels of ONNX files.
-        pool: Pooling of ONNX files.
+        pixels: Range of pixels of those that state none.
+        pool: Pooling of those that give maps or tokens.
         labels: A file with ids and labels; by default the folders.
         label: Its column.
         seed: Of the draw, of crops and of folds.
@@ -53,10 +54,11 @@ def compare_backbones(  # noqa: PLR0913  options of a command
     with terminal.spinner("Comparing"):
         opened = frieze.embedder.open_source(source, _to_source_options(labels, label))
         images = opened.listing.images
-        rows = frieze.embedder.draw_sample(images["label"].to_pylist(), sample, seed=seed)
+        rows, has_labels = _draw(images["label"].to_pylist(), sample, seed)
         _check(len(rows), sample)
-        has_labels = len(images["label"].drop_null().unique()) > 1
         tried = frieze.embedder.try_backbones(opened, rows, requests, crops_seed=None if has_labels else seed)
+        classes = sorted(tried.images["label"].drop_null().unique().to_pylist()) if has_labels else None
+        _check_classes(classes)
         figures = _score(tried, seed)
     table = [_to_row(one, len(images)) | figure for one, figure in zip(tried.backbones, figures, strict=True)]
     table.sort(key=_rank, reverse=True)
@@ -66,21 +68,49 @@ def compare_backbones(  # noqa: PLR0913  options of a command
         "images": len(images),
         "sampled": len(tried.images),
         "failed": tried.n_failed,
-        "classes": sorted(tried.images["label"].drop_null().unique().to_pylist()) if has_labels else None,
+        "classes": classes,
         "seed": seed,
-        "notes": list(opened.notes),
+        "notes": list(opened.notes) + ([] if has_labels else _notes_of_labels(images["label"].to_pylist())),
     }
 
 
+def _draw(labels: Sequence[str | None], sample: int, seed: int) -> tuple["Rows", bool]:
+    """Draw a sample, of the labelled images where these can tell backbones apart: its rows, and whether they do."""
+    import frieze.embedder
+
+    labelled = np.flatnonzero([label is not None for label in labels])
+    names = [label for label in labels if label is not None]
+    drawn = frieze.embedder.draw_sample(names, sample, seed=seed)
+    if len(drawn) >= min(_FEWEST, sample) and len({names[row] for row in drawn.tolist()}) > 1:
+        return labelled[drawn], True
+    return frieze.embedder.draw_sample([None] * len(labels), sample, seed=seed), False
+
+
+def _notes_of_labels(labels: Sequence[str | None]) -> list[str]:
+    """Say why labels are not used, where there are some."""
+    n_labelled = sum(label is not None for label in labels)
+    if not n_labelled:
+        return []
+    n_classes = len({label for label in labels if label is not None})
+    which = f"{counted(n_labelled, 'labelled image')} of {counted(n_classes, 'label')}"
+    return [f"{which} can't tell backbones apart in this sample: crops of images do."]
+
+
 def _to_requests(backbones: str | Sequence[str], *, pixels: str | None, pool: str | None) -> list["BackboneRequest"]:
-    """Return the requested backbones; pixels and pool are those of ONNX files, which seldom say theirs."""
-    from frieze.embedder import BackboneRequest
+    """Return the requested backbones.
+
+    Raises:
+        InputError: There is none, or no such pooling.
+    """
+    from frieze.embedder import POOLS, BackboneRequest
 
     handles = backbones.split(",") if isinstance(backbones, str) else list(backbones)
-    requests = [BackboneRequest(handle=handle.strip()) for handle in handles]
-    return [
-        dataclasses.replace(one, pixels=pixels, pool=pool) if one.handle.endswith(".onnx") else one for one in requests
-    ]
+    requests = [BackboneRequest(handle=handle.strip(), pool=pool) for handle in handles if handle.strip()]
+    if not requests:
+        raise InputError("`backbones` names none.", hint="Give `backbones='builtin,keras:MobileNetV2'`.")
+    if pool not in (None, *POOLS):
+        raise InputError(f"Unknown `pool`: {pool}.", hint=f"Use one of: {', '.join(POOLS)}.")
+    return [one if one.has_own_preprocessing else dataclasses.replace(one, pixels=pixels) for one in requests]
 
 
 def _to_source_options(labels: str | Path | None, label: str | None) -> "SourceOptions":
@@ -97,6 +127,8 @@ def _to_row(tried: "TriedBackbone", n_images: int) -> dict[str, Any]:
         "handle": tried.spec.handle,
         "dim": tried.spec.dim,
         "image_size": list(tried.spec.image_size),
+        "pixels": tried.spec.pixels,
+        "pool": tried.spec.pool,
         "engine": tried.engine,
         "images_per_second": round(tried.images_per_second, 1),
         "hours": float(f"{n_images / tried.images_per_second / 3600:.3g}"),
@@ -108,6 +140,13 @@ def _check(n_drawn: int, sample: int) -> None:
         raise InputError(
             f"{counted(n_drawn, 'image')} of `sample={sample}` can't tell backbones apart.",
             hint=f"Give {_FEWEST} images or more.",
+        )
+
+
+def _check_classes(classes: Sequence[str] | None) -> None:
+    if classes is not None and len(classes) < 2:  # noqa: PLR2004  one class is no choice
+        raise InputError(
+            f"The usable images of the sample have one label: {', '.join(classes)}.", hint="Give a larger `sample`."
         )
 
 

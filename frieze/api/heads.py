@@ -158,8 +158,8 @@ def compare(  # the mirror of a command
         backbones: Backbones as `embed` takes them, comma-separated or a list. With these `heads`, `test_size`, `split`
             and `group` stay as they are.
         sample: With `backbones`: images to draw, the same share of each label.
-        pixels: Range of pixels of the ONNX files among `backbones`, as for `embed`.
-        pool: Pooling of these.
+        pixels: Range of pixels of those of `backbones` that state none, as for `embed`.
+        pool: Pooling of those that give maps or tokens.
 
     Returns:
         `rows`: one for each table and head, the highest accuracy first; or one for each backbone, and `advice`.

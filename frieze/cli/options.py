@@ -272,9 +272,15 @@ def end_all(documents: Mapping[str, dict[str, Any]], *, unit: str = "image") -> 
 
     failed = {where: document["failed"] for where, document in documents.items() if document["failed"]}
     for where, n_failed in failed.items():
-        terminal.show_message(f"{counted(n_failed, unit)} can't be used: {where}")
+        terminal.show_message(f"{counted(n_failed, unit)} can't be used{_reasons(documents[where])}: {where}")
     if failed:
         click.get_current_context().exit(SOME_SKIPPED)
+
+
+def _reasons(document: dict[str, Any]) -> str:
+    """Return the reasons of failures with their numbers; empty where the document lists the failures themselves."""
+    reasons = document.get("failures")
+    return f" ({', '.join(f'{reason} {n:,}' for reason, n in reasons.items())})" if isinstance(reasons, dict) else ""
 
 
 def show(command: str, document: dict[str, Any], *, as_json: bool, verbose: bool) -> None:

@@ -37,6 +37,8 @@ def _embed(document: Document) -> Iterator[str]:
     changes += [f"{document['duplicates']:,} with the bytes of another"] if document["duplicates"] else []
     rows = counted(document["rows"], "image")
     yield f"{rows} in {document['out']}" + (f": {', '.join(changes)}." if changes else ".")
+    if document["broken_parts"]:
+        yield f"{counted(len(document['broken_parts']), 'part')} was damaged: its images were embedded again."
     if document["embedded"]:
         by = f"{document['backbone']} ({document['engine']}, {document['precision']})"
         yield f"{document['dim']:,} numbers an image by {by}, {document['images_per_second']:,.0f} images/s."
@@ -73,6 +75,9 @@ def _train(document: Document) -> Iterator[str]:
     setting = "".join(f", {name} = {value}" for name, value in (document.get("setting") or {}).items())
     n_train = counted(document["n_train"], "image")
     yield f"{document['head']} head for {n_classes}, trained on {n_train}{setting}."
+    n_unknown = document.get("n_unknown_label")
+    if n_unknown:
+        yield f"{counted(n_unknown, 'labelled image')} of other classes left out."
     yield from _figures(document)
     yield from _shots(document.get("shots"))
     if document.get("naive_accuracy") is not None:
@@ -139,6 +144,11 @@ def _import(document: Document) -> Iterator[str]:
 def _verify(document: Document) -> Iterator[str]:
     rows = f", {counted(document['rows'], 'row')}" if document.get("rows") is not None else ""
     yield f"{document['path']} ({document['kind']}{rows}): {'whole' if document['ok'] else 'broken'}."
+    if document.get("sampled"):
+        least = document["least_cosine"]
+        yield f"{counted(document['sampled'], 'image')} embedded again" + (
+            "." if least is None else f": least cosine {least:.6f} to the stored vectors."
+        )
 
 
 def _info(document: Document) -> Iterator[str]:
@@ -148,7 +158,8 @@ def _info(document: Document) -> Iterator[str]:
 def _info_of_features(document: Document) -> Iterator[str]:
     rows, n_failed = counted(document["counts"]["rows"], "image"), document["counts"].get("failed")
     yield f"{document['path']}: features of {rows}, {format_size(document['bytes'])}."
-    yield f"{_backbone(document['backbone'])}, from {document['source']}."
+    yield f"{_backbone(document['backbone'])}."
+    yield f"Images of {document['source']}."
     if n_failed:
         reasons = shorten([f"{reason} {n:,}" for reason, n in document.get("failures", {}).items()])
         yield f"{counted(n_failed, 'image')} can't be used ({reasons}): see {document['path']}/failures.parquet."
@@ -159,9 +170,13 @@ def _info_of_features(document: Document) -> Iterator[str]:
 
 
 def _backbone(spec: Document) -> str:
-    side = "x".join(map(str, dict.fromkeys(spec.get("image_size") or ())))
+    side = "x".join(map(str, dict.fromkeys(filter(None, spec.get("image_size") or ()))))
     at = f" at {side} pixels" if side else ""
-    return f"{counted(spec['dim'], 'number')} an image by {spec['name']} ({spec['handle']}){at}"
+    options = [f"pixels {spec['pixels']}", spec["precision"]]
+    options += [f"{name} {spec[name]}" for name in ("layer", "pool", "views") if spec.get(name)]
+    options += ["knows words"] if spec.get("text_encoder") else []
+    network = f"{spec['name']} ({spec['handle']})"
+    return f"{counted(spec['dim'], 'number')} an image by {network}{at}, {', '.join(options)}"
 
 
 def _info_of_index(document: Document) -> Iterator[str]:

@@ -111,7 +111,7 @@ class Inference:
         except ImageError as error:
             raise InputError(
                 f"This image can't be used ({error.reason}): {error.message}.",
-                hint="Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file.",
+                hint="Give an image file: JPEG, PNG, WebP, TIFF, HEIC or another format of docs/howto.md.",
             ) from error
         return EmbeddedImage(pixels, engine.infer(pixels[None])[0])
 

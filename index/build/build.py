@@ -124,7 +124,7 @@ def build_index(  # noqa: PLR0913  the mirror of a command
         delete_old_generations(out, live=before["generation"] if before else None)
         usable = before if before and not force and _is_usable(before, options, out) else None
         if usable and usable["features"]["generation"] == features.manifest.generation:
-            return _report(_with_text_encoder(usable, features.spec, out), out, rebuilt=False)
+            return _report(_with_spec(usable, features.spec, out), out, rebuilt=False)
         with _connect_populator(ray) as populator:
             document = _write_generation(
                 features, options, next_generation(out), max_build_bytes, populator, before=usable
@@ -187,10 +187,10 @@ def _is_usable(before: dict[str, Any], options: dict[str, Any], out: Path) -> bo
     return True
 
 
-def _with_text_encoder(document: dict[str, Any], spec: BackboneSpec, out: Path) -> dict[str, Any]:
-    """Store the text tower of a table in the index.json of a current index, where it was added or replaced since."""
+def _with_spec(document: dict[str, Any], spec: BackboneSpec, out: Path) -> dict[str, Any]:
+    """Store the backbone of a table in the index.json of a current index: its path or text tower may be another one."""
     stored = document["features"]
-    if stored["backbone"].get("text_encoder") == spec.text_encoder:
+    if stored["backbone"] == spec.to_json():
         return document
     document = document | {"features": stored | {"backbone": spec.to_json()}}
     write_document(out, document)

@@ -371,3 +371,23 @@ def _sums(table):
     assert len(table.ids) == len(vectors) == len(table)
     assert [sum(name.encode()) for name in table.ids] == vectors[:, 1].tolist()
     return str(vectors.sum(axis=0).tolist())
+
+
+@pytest.mark.parametrize("read", ["embeddings", "rows"])
+def test_an_altered_value_is_found_while_it_is_read(read, table):
+    """A bit that flipped on the disk fails the page's checksum: no reader gets a wrong number."""
+    (part,) = {one.name for one in read_manifest(table).parts} & {"part-000000.parquet"}
+    path = table / "parts" / part
+    column = next(
+        chunk
+        for number in range(pq.ParquetFile(path).metadata.num_columns)
+        if (chunk := pq.ParquetFile(path).metadata.row_group(0).column(number)).path_in_schema.startswith(
+            "embedding" if read == "embeddings" else "sha256"
+        )
+    )
+    data = bytearray(path.read_bytes())
+    data[column.data_page_offset + column.total_compressed_size - 2] ^= 1
+    path.write_bytes(data)
+    opened = open_features(table)
+    with pytest.raises(FeatureFileError):
+        opened.embeddings() if read == "embeddings" else opened.rows

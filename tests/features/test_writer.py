@@ -121,7 +121,9 @@ def test_failures_add_up(tmp_path, manifest, rows, images):
 
 def test_other_backbone_refused(table, manifest, spec):
     """A table never takes another backbone's rows; the hint names the table's backbone."""
-    other = dataclasses.replace(manifest, spec=dataclasses.replace(spec, name="other", fingerprint="cd" * 32))
+    other = dataclasses.replace(
+        manifest, spec=dataclasses.replace(spec, name="other", handle="o", fingerprint="cd" * 32)
+    )
     with pytest.raises(MismatchError, match="come from other") as caught, open_writer(table, other):
         pytest.fail("the block must not run")
     assert "`backbone='tiny/'" in caught.value.hint
@@ -274,3 +276,11 @@ def test_full_disk(table, manifest, monkeypatch, rows, images):
 
 def _full():
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_changed_backbone_refused(table, manifest, spec):
+    """Where the same handle holds another network now, the hint says so."""
+    other = dataclasses.replace(manifest, spec=dataclasses.replace(spec, fingerprint="cd" * 32))
+    with pytest.raises(MismatchError) as caught, open_writer(table, other):
+        pytest.fail("the block must not run")
+    assert "It has changed since: put the first one back" in caught.value.hint

@@ -15,8 +15,8 @@ _BROKEN = 1
 def verify(*, path: str, sample: int, as_json: bool, verbose: bool) -> None:
     """Verify the folder PATH: features, an index, a head or an exported model.
 
-    Checks files and hashes, counts, unique ids, finite vectors, the backbone. Exit code 1 means that something is
-    broken.
+    Checks files and hashes, counts, unique ids, finite vectors; with --sample the backbone, too. Exit code 1 means
+    that something is broken.
     """
     from frieze import terminal
     from frieze.api import tables

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import frieze
-from frieze.core import InputError, MismatchError, ModelError
+from frieze.core import InputError, MismatchError, ModelError, import_keras
 from frieze.embedder import BackboneRequest, as_backbone, embed_images, open_backbone
 from frieze.embedder.backbones import in_program
 from frieze.features import open_features, read_manifest
@@ -93,3 +93,19 @@ def test_refused():
         as_backbone(3)
     with pytest.raises(InputError, match="no layers"):
         open_backbone(BackboneRequest(handle=as_backbone(means, fingerprint="v1"), layer="top"))
+
+
+def keras_clone(model):
+    """Return a copy of a model, which a test may change."""
+    return import_keras().models.clone_model(model)
+
+
+def test_weights_that_changed_since(small_network):
+    """A model that was trained since it was registered is refused: its table has vectors of the old weights."""
+    network = keras_clone(small_network[0])
+    handle = as_backbone(network)
+    open_backbone(BackboneRequest(handle=handle, pixels="0..1"))
+    network.set_weights([weights + 1 for weights in network.get_weights()])
+    with pytest.raises(ModelError, match="other weights than when it was registered"):
+        open_backbone(BackboneRequest(handle=handle))
+    assert as_backbone(network) != handle

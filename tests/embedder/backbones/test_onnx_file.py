@@ -208,3 +208,16 @@ def test_tensorflow_can_not_run_it(open_onnx):
     """What needs TensorFlow is refused by name."""
     with pytest.raises(ModelError, match="nhwc is an ONNX file, which OpenVINO runs: TensorFlow can neither train it"):
         open_onnx("nhwc").call(np.zeros((1, 32, 24, 3), np.float32))
+
+
+def test_integers_are_levels(save_onnx, tmp_path):
+    """A network that takes integers gets levels from 0 to 255, and no other range."""
+    path = save_onnx(
+        tmp_path / "levels.onnx",
+        ["b", 16, 16, 3],
+        [("Cast x -> f", {"to": 1}), ("ReduceMean f -> y", {"axes": [1, 2], "keepdims": 0})],
+        element_type="UINT8",
+    )
+    assert open_backbone(BackboneRequest(handle=str(path))).spec.pixels == "0..255"
+    with pytest.raises(InputError, match="takes integers"):
+        open_backbone(BackboneRequest(handle=str(path), pixels="0..1"))

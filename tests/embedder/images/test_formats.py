@@ -154,3 +154,36 @@ def test_cut_off(kind, photo):
     data = encoded(photo(1, *SIZE), kind)
     with pytest.raises(ImageError):
         decode(data[: len(data) // 2], side_px=32)
+
+
+def boxed(codestream, *cuts):
+    """Put a bare JPEG XL into a container whose parts end at some bytes."""
+
+    def box(kind, body):
+        return struct.pack(">I4s", 8 + len(body), kind) + body
+
+    parts = [codestream[start:end] for start, end in zip((0, *cuts), (*cuts, None), strict=True)]
+    head = b"\0\0\0\x0cJXL \r\n\x87\n" + box(b"ftyp", b"jxl \0\0\0\0jxl ")
+    last = len(parts) - 1
+    numbered = [struct.pack(">I", at | (1 << 31 if at == last else 0)) + part for at, part in enumerate(parts)]
+    return head + b"".join(box(b"jxlp", part) for part in numbered)
+
+
+def test_size_of_a_jpeg_xl_in_parts(photo):
+    """The size is read across the parts of a container, however early the first one ends."""
+    pytest.importorskip("pillow_jxl")
+    bare = encoded(photo(1, 300, 200), "JXL", use_container=False)
+    for cuts in ((), (2,), (3, 5), (1, 2, 9)):
+        assert read_size(boxed(bare, *cuts)) == (300, 200)
+    with pytest.raises(ImageError, match="300 x 200 pixels; the limit is 50000"):
+        decode(boxed(bare, 2), side_px=32, max_pixels=50_000)
+    with pytest.raises(ImageError, match="no readable header"):
+        decode(boxed(b"\0\0"), side_px=32)
+
+
+def test_a_truncated_avif_is_damaged(photo):
+    """An AVIF that ends too early is damaged, not of a format that is not read."""
+    data = encoded(photo(1, *SIZE), "AVIF")
+    with pytest.raises(ImageError) as caught:
+        decode(data[: len(data) // 2], side_px=32)
+    assert caught.value.reason in ("damaged", "truncated")

@@ -69,3 +69,41 @@ def test_advice(other, expected):
     sentence = advise([row("best", 0.95, [0.93, 0.97], 100.0), other])
     assert sentence.startswith(BEST + expected)
     assert advise([row("best", 0.95, [0.93, 0.97], 100.0)]) == BEST + "."
+
+
+def labels_file(photos, folder, labels):
+    """Write a file of labels for the first images."""
+    names = sorted(str(path.relative_to(photos)) for path in photos.rglob("*.png"))
+    rows = [f"{name},{label}" for name, label in zip(names, labels, strict=False)]
+    (folder / "labels.csv").write_text("\n".join(["id,label", *rows]))
+    return folder / "labels.csv"
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], ["a"] * 25])
+def test_labels_that_tell_nothing(photos, tmp_path, labels):
+    """Few labels, and those of one class, give no accuracy: crops are compared, and a note says why."""
+    given = labels_file(photos, tmp_path, labels)
+    document = frieze.compare(photos, backbones="builtin", sample=24, labels=given)
+    assert document["rows"][0]["linear"] is document["classes"] is None
+    assert document["rows"][0]["stability"]["accuracy"] > 0
+    assert any("can't tell backbones apart in this sample" in note for note in document["notes"])
+
+
+def test_labelled_images_are_drawn(photos, tmp_path):
+    """Where some images have labels, these are the sample."""
+    given = labels_file(photos, tmp_path, ["a", "b"] * 11)
+    document = frieze.compare(photos, backbones="builtin", sample=30, labels=given)
+    assert (document["sampled"] + document["failed"], document["classes"]) == (22, ["a", "b"])
+
+
+def test_pixels_of_those_that_state_none(photos, onnx_network):
+    """A given range and pooling serve the networks that need them; the rows tell what each has."""
+    document = frieze.compare(
+        photos, backbones=["builtin", str(onnx_network("tokens"))], sample=24, pixels="torch", pool="cls"
+    )
+    rows = {row["backbone"]: (row["pixels"], row["pool"]) for row in document["rows"]}
+    assert rows == {"frieze-mini-3": ("0..1", None), "tokens": ("torch", "cls")}
+    with pytest.raises(InputError, match="Unknown `pool`"):
+        frieze.compare(photos, backbones="builtin", pool="median")
+    with pytest.raises(InputError, match="names none"):
+        frieze.compare(photos, backbones=" , ")

@@ -158,7 +158,7 @@ def test_skipped_rows_are_exit_code_3(run, tmp_path):
     result = run("import", tmp_path / "v.npy", "--out", tmp_path / "f", "--json")
     document = json.loads(result.stdout)
     assert (result.exit_code, document["rows"], document["failures"]) == (3, 1, {"not finite": 2})
-    assert f"2 rows can't be used: see {tmp_path / 'f'}/failures.parquet" in result.stderr
+    assert f"2 rows can't be used (not finite 2): see {tmp_path / 'f'}/failures.parquet" in result.stderr
 
 
 def test_another_file_needs_force(run, tmp_path):

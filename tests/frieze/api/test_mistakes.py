@@ -128,7 +128,9 @@ def test_a_stale_index_is_reported(photos, run, tmp_path):
 def test_failures_are_reported(world, run, tmp_path):
     """Where images were skipped, stderr says how many and where to look, or which and why."""
     embedded = run("embed", world / "photos", "--out", world / "photos.features")
-    assert f"1 image can't be used: see {world / 'photos.features'}/failures.parquet" in embedded.stderr
+    assert (
+        f"1 image can't be used (not an image 1): see {world / 'photos.features'}/failures.parquet" in embedded.stderr
+    )
     predicted = run("predict", world / "photos.head", world / "photos", "--out", tmp_path / "p.parquet")
     assert "1 image can't be used: broken.jpg (decode, not an image)" in predicted.stderr
 

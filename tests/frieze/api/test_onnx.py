@@ -120,3 +120,17 @@ def test_images_in_memory(onnx_network, tmp_path):
     frieze.embed([Image.fromarray(images[4])], out=tmp_path / "one", **options)
     rows = {name: frieze.open_features(tmp_path / name).embeddings() for name in ("all", "one")}
     assert np.allclose(rows["one"][0], rows["all"][4], atol=1e-5)
+
+
+def test_a_moved_file(photos, options, network, tmp_path):
+    """After `embed` with the new path of a file nothing is embedded anew, and a plain `index` finds it there."""
+    frieze.embed(photos, **options)
+    frieze.index(tmp_path / "t", out=tmp_path / "i")
+    moved = shutil.move(network, tmp_path / "moved.onnx")
+    with pytest.raises(InputError, match=r"net.onnx, which is not there") as caught:
+        frieze.search(tmp_path / "i", photos / "red" / "3.png")
+    assert "embed with its new path" in caught.value.hint
+    assert frieze.embed(photos, **options | {"backbone": str(moved)})["embedded"] == 0
+    assert frieze.index(tmp_path / "t", out=tmp_path / "i")["rebuilt"] is False
+    (query,) = frieze.search(tmp_path / "i", photos / "red" / "3.png", k=1)["queries"]
+    assert query["hits"][0]["id"] == "red/3.png"

@@ -64,7 +64,10 @@ def test_skipped_images(source, tmp_path, run):
     (source / "broken.jpg").write_text("none")
     result = run(*embed(source, tmp_path))
     assert result.exit_code == 3
-    assert all(f"1 image can't be used: see {tmp_path / one}/failures.parquet" in result.stderr for one in "ab")
+    assert all(
+        f"1 image can't be used (not an image 1): see {tmp_path / one}/failures.parquet" in result.stderr
+        for one in "ab"
+    )
 
 
 def test_dry_run(source, tmp_path, run_json):
@@ -81,3 +84,9 @@ def test_other_numbers_of_values(source, tmp_path):
         frieze.embed(source, out=outs, layer=["x", "y"])
     with pytest.raises(InputError, match="`backbone` has 2 values, for 1 table"):
         frieze.embed(source, out=outs[0], backbone=["builtin", "keras:MobileNetV2"])
+
+
+def test_a_table_in_another_one(world, tmp_path):
+    """A table's folder that lies in another table's is refused."""
+    with pytest.raises(InputError, match="lies in another table"):
+        frieze.embed(world / "photos", out=[tmp_path / "a", tmp_path / "a" / "b"], layer=None)

@@ -5,6 +5,7 @@ import pytest
 from frieze.cli.summaries import summarize
 
 EMBEDDED = {
+    "broken_parts": [],
     "rows": 1200,
     "out": "t.features",
     "embedded": 1190,
