@@ -137,6 +137,20 @@ def test_tokens_of_another_network(tower):
         open_onnx_text_encoder(tower)
 
 
+def test_table_of_the_mask(tower):
+    """A table that is read by the mask, as of used and unused tokens, says nothing of the number of tokens."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(tower / "model.onnx")
+    model.graph.node[0].output[0] = "words"
+    model.graph.node.insert(1, helper.make_node("Gather", ["used", "attention_mask"], ["kinds"]))
+    model.graph.node.insert(2, helper.make_node("Add", ["words", "kinds"], ["tokens"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((2, 3), np.float32), "used"))
+    onnx.save(model, tower / "model.onnx")
+    assert open_onnx_text_encoder(tower).encode(TEXTS).tolist() == EXPECTED
+
+
 def test_file_or_folder(tower):
     """The ONNX file stands for its folder, and both have one fingerprint, which changes with the tokenizer."""
     before = open_onnx_text_encoder(tower).fingerprint
