@@ -21,6 +21,7 @@ _BYTES = "0..255"
 """The range of pixels that KerasHub's image converters take."""
 _CLASS_TOKEN = {"DINOV2Backbone", "DINOV3Backbone", "DeiTBackbone", "ViTBackbone"}
 """Networks whose first token stands for the image, as their classifiers and papers read it."""
+_CLS = "cls"  # the pooling that takes the class token
 _IMAGES_RANK, _TOKENS_RANK, _COLOURS = 4, 3, 3
 _ROUNDING = 1e-4
 _TEXTS_AT_ONCE = 256
@@ -174,7 +175,7 @@ def _to_model(backbone: Any, converter: Any, *, pool: str | None, name: str) -> 
     keras = import_keras()
     images = keras.Input(_image_shape(backbone, name), name="pixels")
     pixels = images if converter is None else _rescaling(converter)(images)
-    return keras.Model(images, _embed(backbone, pixels, pool), name=name)
+    return keras.Model(images, _embed(backbone, pixels, pool, name=name), name=name)
 
 
 def _rescaling(converter: Any) -> Any:
@@ -195,17 +196,26 @@ def _rescaling(converter: Any) -> Any:
     return layer
 
 
-def _embed(backbone: Any, pixels: Any, pool: str | None) -> Any:
-    """Apply a network and pool its tokens as its paper does; maps, and tokens that are pooled otherwise, stay."""
+def _embed(backbone: Any, pixels: Any, pool: str | None, *, name: str) -> Any:
+    """Apply a network and pool its tokens as its paper does; maps, and tokens that are pooled otherwise, stay.
+
+    Raises:
+        ModelError: The pooling takes the class token, and there is none.
+    """
     keras = import_keras()
     if _has_text_tower(backbone):
         # On its own input, to which the layers that are read by name are connected.
         (taken,) = (one for one in backbone.inputs if len(one.shape) == _IMAGES_RANK)
         return keras.Model(taken, backbone.get_vision_embeddings(taken), name=backbone.name)(pixels)
     output = backbone(keras.tree.map_structure(lambda _: pixels, backbone.input))
+    has_class_token = type(backbone).__name__ in _CLASS_TOKEN and getattr(backbone, "use_class_token", True)
+    if len(output.shape) == _TOKENS_RANK and pool == _CLS and not has_class_token:
+        raise ModelError(
+            f"The network of {name} has no class token: its first token is the top left of an image.",
+            hint="Leave `pool` out: its tokens are averaged.",
+        )
     if len(output.shape) != _TOKENS_RANK or pool is not None:
         return output
-    has_class_token = type(backbone).__name__ in _CLASS_TOKEN and getattr(backbone, "use_class_token", True)
     return output[:, 0] if has_class_token else keras.ops.mean(output, axis=1)
 
 

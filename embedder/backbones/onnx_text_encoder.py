@@ -1,6 +1,6 @@
 """A text tower in two files: an ONNX graph, which OpenVINO runs, and the `tokenizer.json` of Hugging Face."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,23 @@ from frieze.embedder.backbones.onnx_files import hash_model
 from frieze.embedder.backbones.text_encoder import TextEncoder
 from frieze.embedder.backbones.text_tokens import (
     EXPORT,
+    MASK,
     TOKENIZER,
+    Tables,
     TokenInput,
     choose_output,
     no_output_error,
     open_tokenizer,
+    run_error,
     text_encoder,
     tokenizer_files,
 )
+
+_SAME_NUMBERS = {"Broadcast", "Convert", "Reshape", "Squeeze", "Unsqueeze"}
+"""Operations of OpenVINO that only move the numbers of their first input."""
+_UNPACKING = {"Convert", "Multiply", "Reshape", "Subtract"}
+"""Operations that make a table of its compressed numbers."""
+_TABLE_RANK = 2
 
 
 def open_onnx_text_encoder(path: Path) -> TextEncoder:
@@ -30,7 +39,7 @@ def open_onnx_text_encoder(path: Path) -> TextEncoder:
     digest = fingerprint_of_onnx_text_encoder(path)
     model = _model_file(path)
     graph = _read_graph(model)
-    return text_encoder(open_tokenizer(model, _inputs(graph)), _compile(graph), digest)
+    return text_encoder(open_tokenizer(model, _inputs(graph), _tables(graph)), _compile(graph), digest)
 
 
 def fingerprint_of_onnx_text_encoder(path: Path) -> str:
@@ -88,11 +97,37 @@ def _shape(tensor: Any) -> tuple[int | None, ...]:
     return () if axes.rank.is_dynamic else tuple(axis.get_length() if axis.is_static else None for axis in axes)
 
 
+def _tables(graph: Any) -> Tables:
+    """Return the rows of the tables that a graph reads by token, and by positions that it counts itself."""
+    rows = list(_table_rows(graph))
+    least = {kind: min(n_rows for n_rows, other in rows if other == kind) for _, kind in rows}
+    return Tables(n_tokens=least.get("Parameter"), n_positions=least.get("Range"))
+
+
+def _table_rows(graph: Any) -> Iterator[tuple[int, str]]:
+    """Yield the rows of each constant table [N, D] that a graph gathers from, and what makes the indices."""
+    for gather in (one for one in graph.get_ops() if one.get_type_name() == "Gather"):
+        table = gather.input(0).get_partial_shape()
+        is_table = table.rank.is_static and len(table) == _TABLE_RANK and table[0].is_static
+        if is_table and _source(gather, 0, _UNPACKING).get_type_name() == "Constant":
+            indices = _source(gather, 1, _SAME_NUMBERS)
+            if MASK not in indices.get_friendly_name():
+                yield table[0].get_length(), indices.get_type_name()
+
+
+def _source(node: Any, number: int, passed: Collection[str]) -> Any:
+    """Return the node that makes an input of a node, past those of these types."""
+    source = node.input_value(number).get_node()
+    while source.get_type_name() in passed:
+        source = source.input_value(0).get_node()
+    return source
+
+
 def _compile(graph: Any) -> Callable[[dict[str, Any]], Any]:
     """Return a function that runs a graph for the vector of a text.
 
     Raises:
-        ModelError: It has no such output.
+        ModelError: It has no such output; or, when run, it does not take these tokens.
     """
     shapes = {one.get_any_name(): one.get_partial_shape() for one in graph.outputs}
     name = choose_output({name: len(_shape(graph.output(name))) for name in shapes})
@@ -100,4 +135,11 @@ def _compile(graph: Any) -> Callable[[dict[str, Any]], Any]:
         raise no_output_error(shapes)
     compiled = import_openvino().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     number = graph.output(name).get_index()
-    return lambda inputs: compiled(inputs)[number]
+
+    def run(inputs: dict[str, Any]) -> Any:
+        try:
+            return compiled(inputs)[number]
+        except RuntimeError as error:
+            raise run_error(inputs, " ".join(str(error).split("\n", 2)[-1].split())) from error
+
+    return run

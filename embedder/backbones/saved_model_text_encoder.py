@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from frieze.core import ModelError, import_tensorflow
+from frieze.core import import_tensorflow
 from frieze.embedder.backbones import fingerprint
 from frieze.embedder.backbones.saved_model import load_function, named_outputs
 from frieze.embedder.backbones.text_encoder import TextEncoder
 from frieze.embedder.backbones.text_tokens import (
-    TOKENIZER,
     TokenInput,
     choose_output,
     no_output_error,
     open_tokenizer,
+    run_error,
     text_encoder,
     tokenizer_files,
 )
@@ -87,9 +87,6 @@ def _runner(graph: Any) -> Callable[[dict[str, Any]], Any]:
         try:
             return dict(named_outputs(graph(*arguments, **named)))[chosen]
         except tf.errors.OpError as error:
-            raise ModelError(
-                f"The text tower can't be run with the tokens of its {TOKENIZER}: {str(error.message).splitlines()[0]}",
-                hint="Put the tokenizer of this text tower beside it.",
-            ) from error
+            raise run_error(inputs, str(error.message).splitlines()[0]) from error
 
     return run

@@ -14,10 +14,13 @@ _LOGIT_SCALE = 100.0
 2021, section 2.5."""
 EXPORT = "Export the text tower alone, with its projection: input_ids [and attention_mask] -> [B, D]."
 TOKENIZER, _CONFIG = "tokenizer.json", "tokenizer_config.json"
+_MAX_LENGTH, _PAD_TOKEN = "model_max_length", "pad_token"
 _NAMES = ("text_embeds", "text_features", "sentence_embedding", "pooler_output")
 """Names that exporters give to the vector of a text."""
-_MASK = "mask"  # a part of the name of the input that tells tokens from padding
+MASK = "mask"  # a part of the name of the input that tells tokens from padding
 _ROWS_RANK = 2
+_LONGEST = 1_000_000
+"""What `model_max_length` stays below where it is a length: Hugging Face writes 1e30 for none."""
 
 Tokenize = Callable[[str], dict[str, Any]]
 """A text -> inputs of a network by name, integers [1, L]."""
@@ -38,6 +41,18 @@ class TokenInput(NamedTuple):
     def is_tokens(self) -> bool:
         """Whether it takes numbers [B, L]."""
         return len(self.shape) == _ROWS_RANK and np.dtype(self.dtype).kind in "iu"
+
+
+class Tables(NamedTuple):
+    """Tables that a network reads by number, and whose end it does not check.
+
+    Attributes:
+        n_tokens: Rows of the tokens' table; None where unknown.
+        n_positions: Rows of the positions' table; None where unknown, or where the network fails beyond its end.
+    """
+
+    n_tokens: int | None = None
+    n_positions: int | None = None
 
 
 def tokenizer_files(folder: Path) -> dict[str, Path]:
@@ -67,19 +82,21 @@ def no_output_error(outputs: Mapping[str, Any]) -> ModelError:
     return ModelError(f"The text tower has no output with the vector of a text; it has: {every}.", hint=EXPORT)
 
 
-def open_tokenizer(path: Path, inputs: Mapping[str, TokenInput]) -> Tokenize:
+def open_tokenizer(path: Path, inputs: Mapping[str, TokenInput], tables: Tables | None = None) -> Tokenize:
     """Return a function that makes the inputs of a network from a text.
 
     Args:
         path: Its file, with the tokenizer beside it.
         inputs: What the network takes: tokens and, where it needs one, their mask.
+        tables: What the network reads without an error beyond its end.
 
     Raises:
-        ModelError: The network takes something else, or the tokenizer can't be read.
+        ModelError: The network takes something else, or the tokenizer can't be read or does not fit the network.
         InputError: `tokenizers` is not installed.
     """
     ids = _ids(path, inputs)
-    tokenizer = _tokenizer(path.parent, inputs[ids].shape[1])
+    length, is_masked = inputs[ids].shape[1], len(inputs) > 1
+    tokenizer = _tokenizer(path.parent, length, is_masked=is_masked, tables=tables or Tables())
 
     def tokenize(text: str) -> dict[str, Any]:
         one = tokenizer.encode(text)
@@ -104,13 +121,23 @@ def text_encoder(tokenize: Tokenize, run: Callable[[dict[str, Any]], Any], finge
     return TextEncoder(encode, fingerprint, _LOGIT_SCALE)
 
 
+def run_error(inputs: Mapping[str, Any], reason: str) -> ModelError:
+    """Return the error of a network that fails with these inputs."""
+    n_tokens = next(iter(inputs.values())).shape[1]
+    return ModelError(
+        f"The text tower can't be run with the tokens of its {TOKENIZER}, {n_tokens} for this text: {reason}",
+        hint=f'The text may be too long for the network: set "{_MAX_LENGTH}" in {_CONFIG} to the most tokens that it'
+        " takes. Or put the tokenizer of this text tower beside it.",
+    )
+
+
 def _ids(path: Path, inputs: Mapping[str, TokenInput]) -> str:
     """Return the input for the tokens, the only one that is no mask.
 
     Raises:
         ModelError: There are others.
     """
-    names = [name for name in inputs if _MASK not in name]
+    names = [name for name in inputs if MASK not in name]
     if len(names) != 1 or len(inputs) > 2 or not all(one.is_tokens for one in inputs.values()):  # noqa: PLR2004  both
         raise ModelError(
             f"{path} takes {', '.join(inputs) or 'nothing'}; expected are the integers input_ids [B, L], and"
@@ -120,22 +147,25 @@ def _ids(path: Path, inputs: Mapping[str, TokenInput]) -> str:
     return names[0]
 
 
-def _tokenizer(folder: Path, length: int | None) -> Any:
-    """Open the tokenizer in a folder; texts are cut and padded to a length, or kept as they are.
+def _tokenizer(folder: Path, length: int | None, *, is_masked: bool, tables: Tables) -> Any:
+    """Open the tokenizer in a folder; texts are cut and padded to a length, or only cut to the longest stated one.
 
     Raises:
-        ModelError: It can't be read.
+        ModelError: It can't be read, or does not fit the network.
         InputError: `tokenizers` is not installed.
     """
     files = tokenizer_files(folder)
     tokenizer = _load_tokenizer(files[TOKENIZER])
+    config = read_json(files[_CONFIG], hint="Copy the files of the text tower again.") if _CONFIG in files else {}
+    longest = _stated_length(tokenizer, config) if length is None else length
+    _check_tables(folder, tokenizer, longest, tables)
+    pad_id = None if length is None else _pad_id(folder, tokenizer, config, is_masked=is_masked)
     tokenizer.no_padding()
     tokenizer.no_truncation()
+    if longest is not None:
+        tokenizer.enable_truncation(longest)
     if length is not None:
-        pad_token = _pad_token(files[_CONFIG]) if _CONFIG in files else None
-        pad_id = None if pad_token is None else tokenizer.token_to_id(pad_token)
-        tokenizer.enable_truncation(length)
-        tokenizer.enable_padding(length=length, pad_id=pad_id or 0)
+        tokenizer.enable_padding(length=length, pad_id=pad_id)
     return tokenizer
 
 
@@ -154,7 +184,53 @@ def _load_tokenizer(path: Path) -> Any:
         ) from error
 
 
-def _pad_token(path: Path) -> str | None:
-    """Return the token that fills up short texts; older files describe it as an object."""
-    token = read_json(path, hint="Copy the files of the text tower again.").get("pad_token")
-    return token.get("content") if isinstance(token, dict) else token
+def _stated_length(tokenizer: Any, config: Mapping[str, Any]) -> int | None:
+    """Return the most tokens of a text that the tokenizer's files state; None where they state none."""
+    stated = [(tokenizer.truncation or {}).get("max_length"), config.get(_MAX_LENGTH)]
+    lengths = [int(one) for one in stated if isinstance(one, int | float) and one is not True and 1 <= one <= _LONGEST]
+    return min(lengths, default=None)
+
+
+def _check_tables(folder: Path, tokenizer: Any, longest: int | None, tables: Tables) -> None:
+    """Check that no token or position is beyond a table of the network, where it would read zeros.
+
+    Raises:
+        ModelError: One is.
+    """
+    n_tokens = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    if tables.n_tokens is not None and n_tokens > tables.n_tokens:
+        raise ModelError(
+            f"{folder / TOKENIZER} has {n_tokens} tokens, the network {tables.n_tokens}.",
+            hint="Put the tokenizer of this text tower beside it.",
+        )
+    if tables.n_positions is not None and (longest is None or longest > tables.n_positions):
+        raise ModelError(
+            f"The text tower in {folder} has a table of {tables.n_positions} positions, beyond which it reads zeros;"
+            f" its tokenizer makes texts of {'any length' if longest is None else f'up to {longest} tokens'}.",
+            hint=f'Set "{_MAX_LENGTH}" in {_CONFIG} to the most tokens that the network takes.',
+        )
+
+
+def _pad_id(folder: Path, tokenizer: Any, config: Mapping[str, Any], *, is_masked: bool) -> int:
+    """Return the number of the token that fills up short texts.
+
+    Raises:
+        ModelError: The files name none that the tokenizer knows, and there is no mask to hide it.
+    """
+    hint = f'Set "{_PAD_TOKEN}" in {_CONFIG} to the token, of {TOKENIZER}, with which the network was trained.'
+    named = config.get(_PAD_TOKEN)
+    token = named.get("content") if isinstance(named, dict) else named  # older files describe it as an object
+    if named is None and tokenizer.padding is not None:
+        return int(tokenizer.padding["pad_id"])
+    if named is None and is_masked:
+        return 0
+    if named is None:
+        raise ModelError(
+            f"The text tower in {folder} takes texts of a fixed length without a mask, and no file names the token"
+            " that fills up short ones.",
+            hint=hint,
+        )
+    number = tokenizer.get_vocab().get(token) if isinstance(token, str) else None
+    if number is None:
+        raise ModelError(f"{folder / _CONFIG} has the {_PAD_TOKEN} {named!r}, which {TOKENIZER} lacks.", hint=hint)
+    return int(number)

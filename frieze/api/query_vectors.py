@@ -141,6 +141,11 @@ def _open_text_encoder(index: "Index", *, where: str) -> "TextEncoder":
     """Open the text tower of an index, once for all queries in words."""
     import frieze.embedder
 
+    if index.metric == "l2":
+        terminal.show_note(
+            f"{where} has the metric l2, by which long vectors are far from every text; words are best searched by"
+            " cosine."
+        )
     with terminal.spinner("Loading the text tower"):
         return frieze.embedder.open_text_encoder(index.spec, where=where)
 

@@ -148,6 +148,15 @@ def test_pooled_otherwise(presets, pixels, keras_hub):
 
 
 @pytest.mark.slow
+def test_no_class_token(keras_hub, tmp_path, presets):
+    """A class token that a network lacks is refused by name: the first token would be a corner of the image."""
+    vit(keras_hub.models, use_class_token=False).save_to_preset(tmp_path / "plain")
+    with pytest.raises(ModelError, match="plain has no class token"):
+        opened(tmp_path / "plain", pool="cls", pixels="0..1")
+    assert opened(presets / "vit", pool="cls").spec.pool == "cls"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWO_TOWERS)
 def test_towers_agree(name, presets, pixels, keras_hub):
     """Cosines of image and text vectors, times the logit scale, are the logits of the network itself."""

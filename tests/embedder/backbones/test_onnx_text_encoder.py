@@ -29,11 +29,126 @@ def test_texts(length, tmp_path, write_text_tower):
     assert encoder.encode(TEXTS).dtype == np.float32
 
 
-def test_padding_token(tmp_path, write_text_tower):
-    """What fills up a short text is the token that tokenizer_config.json names; a graph may take no mask."""
+def write_tokenizer(folder, *, config=None, pad=None, longest=None):
+    """Write what the tokenizer's files of a text tower say of padding, {} or a word, and of length, in tokens."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if pad is not None:
+        tokenizer.enable_padding(pad_id=tokenizer.token_to_id(pad), pad_token=pad)
+    if longest is not None:
+        tokenizer.enable_truncation(longest)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if config is not None:
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def add_positions(folder, n, *, is_counted):
+    """Add a table of n positions, of ones, to a text tower: read by counted numbers, or its first rows are taken."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[0].output[0] = "words"
+    start, stop = ("0", "length") if is_counted else ("[0]", "lengths")
+    read = [("Range", ["0", "length", "1"], "numbers_of"), ("Gather", ["table", "numbers_of"], "positions")]
+    take = [("Slice", ["table", start, stop, "[0]"], "positions")]
+    nodes = [
+        ("Shape", ["input_ids"], "sizes"),
+        ("Gather", ["sizes", "1"], "length"),
+        ("Gather", ["sizes", "[1]"], "lengths"),
+    ]
+    nodes += [*(read if is_counted else take), ("Add", ["words", "positions"], "tokens")]
+    for number, (kind, inputs, output) in enumerate(nodes, 1):
+        model.graph.node.insert(number, helper.make_node(kind, inputs, [output]))
+    constants = {"0": np.array(0), "1": np.array(1), "[0]": np.array([0]), "[1]": np.array([1])}
+    constants["table"] = np.ones((n, 3), np.float32)
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    onnx.save(model, folder / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("config", "pad"),
+    [
+        ({"pad_token": "red"}, None),
+        ({"pad_token": {"content": "red"}}, "a"),
+        ({"pad_token": None}, "red"),
+        (None, "red"),
+    ],
+)
+def test_padding_token(config, pad, tmp_path, write_text_tower):
+    """What fills up a short text is what tokenizer_config.json names, else the padding of tokenizer.json."""
     folder = write_text_tower(tmp_path / "tower", VECTORS, length=3, is_masked=False)  # weights a token by its number
-    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": {"content": "red"}}))
+    write_tokenizer(folder, config=config, pad=pad)
     assert open_onnx_text_encoder(folder).encode(["bird"]).tolist() == [[2 + 2, 3 * 2, 0]]
+
+
+def test_no_padding_token(tmp_path, write_text_tower):
+    """A graph of a fixed length without a mask needs the name of what fills up a short text."""
+    folder = write_text_tower(tmp_path / "tower", VECTORS, length=3, is_masked=False)
+    with pytest.raises(ModelError, match="no file names the token that fills up short ones") as caught:
+        open_onnx_text_encoder(folder)
+    assert 'Set "pad_token" in tokenizer_config.json' in caught.value.hint
+
+
+@pytest.mark.parametrize("token", ["green", 5, ["red"], {"content": 5}, "\ud800"])
+def test_unknown_padding_token(token, tmp_path, write_text_tower):
+    """A token that the tokenizer does not know, or that is no text, is refused by its file."""
+    folder = write_text_tower(tmp_path / "tower", VECTORS, length=3)
+    write_tokenizer(folder, config={"pad_token": token}, pad="red")
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json has the pad_token .*, which tokenizer\.json lacks"):
+        open_onnx_text_encoder(folder)
+
+
+@pytest.mark.parametrize(("longest", "in_config"), [(2, None), (None, 2), (2, 3), (3, 2.0), (2, 1e30), (2, True)])
+def test_long_text(longest, in_config, tower):
+    """A graph of any length gets texts cut to the least length that the tokenizer's files state."""
+    write_tokenizer(tower, config=in_config and {"model_max_length": in_config}, longest=longest)
+    assert open_onnx_text_encoder(tower).encode(["a red bird"]).tolist() == [[1, 0, 1]]
+
+
+def test_longer_than_the_network(tower):
+    """A text that the network can't take is an error that says so, with what to state; cut, it is taken."""
+    add_positions(tower, 2, is_counted=False)
+    assert open_onnx_text_encoder(tower).encode(["red bird"]).tolist() == [[3, 4, 2]]
+    with pytest.raises(ModelError, match=r"can't be run .* 3 for this text: \[CPU\] Add") as caught:
+        open_onnx_text_encoder(tower).encode(["a red bird"])
+    assert 'too long for the network: set "model_max_length"' in caught.value.hint
+    write_tokenizer(tower, config={"model_max_length": 2})
+    assert open_onnx_text_encoder(tower).encode(["a red bird"]).tolist() == [[3, 2, 3]]
+
+
+@pytest.mark.parametrize("stated", [None, 3])
+def test_positions_without_end(stated, tower):
+    """A graph that would read zeros beyond its positions is refused until its files state a length it has."""
+    add_positions(tower, 2, is_counted=True)
+    write_tokenizer(tower, longest=stated)
+    with pytest.raises(ModelError, match="has a table of 2 positions, beyond which it reads zeros"):
+        open_onnx_text_encoder(tower)
+    write_tokenizer(tower, config={"model_max_length": 2})
+    assert open_onnx_text_encoder(tower).encode(["a red bird"]).tolist() == [[3, 2, 3]]
+
+
+def test_tokens_of_another_network(tower):
+    """A tokenizer with more tokens than the network has, for which it would read zeros, is refused."""
+    text = (tower / "tokenizer.json").read_text()
+    (tower / "tokenizer.json").write_text(text.replace('"bird":3', '"bird":4').replace('"bird": 3', '"bird": 4'))
+    with pytest.raises(ModelError, match=r"tokenizer\.json has 5 tokens, the network 4"):
+        open_onnx_text_encoder(tower)
+
+
+def test_table_of_the_mask(tower):
+    """A table that is read by the mask, as of used and unused tokens, says nothing of the number of tokens."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(tower / "model.onnx")
+    model.graph.node[0].output[0] = "words"
+    model.graph.node.insert(1, helper.make_node("Gather", ["used", "attention_mask"], ["kinds"]))
+    model.graph.node.insert(2, helper.make_node("Add", ["words", "kinds"], ["tokens"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros((2, 3), np.float32), "used"))
+    onnx.save(model, tower / "model.onnx")
+    assert open_onnx_text_encoder(tower).encode(TEXTS).tolist() == EXPECTED
 
 
 def test_file_or_folder(tower):

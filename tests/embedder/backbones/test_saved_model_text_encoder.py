@@ -40,6 +40,7 @@ def save(tf, make):
 def test_equals_the_module(length, is_masked, make, tf):
     """A vector is what the module itself makes of the tokenizer's ids, with and without a mask, at its own length."""
     folder = make(length=length, is_masked=is_masked)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[UNK]"}))
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     if length is not None:
         tokenizer.enable_padding(length=length)
@@ -131,6 +132,19 @@ def test_tokens_of_another_network(make):
     (folder / "tokenizer.json").write_text(text.replace('"bird":3', '"bird":999').replace('"bird": 3', '"bird": 999'))
     with pytest.raises(ModelError, match=r"can't be run with the tokens of its tokenizer\.json"):
         open_saved_model_text_encoder(folder).encode(["bird"])
+
+
+def test_longer_than_the_network(save, tf):
+    """A text that the network can't take is an error that says so; cut to a stated length it is taken."""
+    folder = save(
+        lambda ids: tf.cast(ids, tf.float32) + tf.ones([2])[: tf.shape(ids)[1]],
+        tf.TensorSpec([None, None], tf.int64, "input_ids"),
+    )
+    with pytest.raises(ModelError, match="3 for this text") as caught:
+        open_saved_model_text_encoder(folder).encode(["a red bird"])
+    assert 'too long for the network: set "model_max_length"' in caught.value.hint
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 2}))
+    assert open_saved_model_text_encoder(folder).encode(["a red bird"]).tolist() == [[2, 3]]
 
 
 def test_belongs_to_a_backbone(tmp_path, tiny, write_saved_text_tower):

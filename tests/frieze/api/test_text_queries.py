@@ -34,6 +34,16 @@ def test_python(text_world):
     assert hit["score"] == pytest.approx(cosine, abs=1e-3)
 
 
+def test_metric_of_lengths(text_world, tmp_path, run):
+    """Words in an index with the metric l2, where long vectors are far from every text, come with a note on stderr."""
+    frieze.index(text_world / "text.features", out=tmp_path / "l2", metric="l2")
+    result = run("search", tmp_path / "l2", "text:red", "text:blue")
+    assert result.exit_code == 0
+    assert result.stderr.count("has the metric l2, by which long vectors are far from every text") == 1
+    assert "metric" not in run("search", tmp_path / "l2", "id:red/0.png").stderr
+    assert "metric" not in run("search", text_world / "text.index", "text:red").stderr
+
+
 def test_page_of_hits(text_world, tmp_path):
     """A page of hits shows the query in words without a picture of it."""
     frieze.search(text_world / "text.index", "text:red", k=2, html=tmp_path / "hits.html")
