@@ -119,15 +119,15 @@ def ground_shares(laid: Laid) -> tuple[float, float]:
 
 def few_colours_share(colours: Pixels) -> float:
     """Return the share of colours, uint8 [n, 3], that are near the three most frequent ones; 0 of none."""
-    left: Floats = colours.astype(np.float32)
+    left = np.ascontiguousarray(colours.T)
     for _ in range(_N_FREQUENT):
-        if not len(left):
+        if not left.size:
             break
-        codes = (left // 32).astype(np.int64) @ np.array([64, 8, 1])
-        names, counts = np.unique(codes, return_counts=True)
-        centre = np.median(left[codes == names[counts.argmax()]], axis=0)
-        left = left[np.abs(left - centre).max(axis=1) > _FREQUENT_LEVELS]
-    return 1 - len(left) / len(colours) if len(colours) else 0.0
+        codes = np.array([64, 8, 1], np.int32) @ (left // 32).astype(np.int32)
+        frequent = left[:, codes == np.bincount(codes).argmax()]
+        centre = np.array([[np.median(channel)] for channel in frequent], np.float32)
+        left = left[:, np.abs(left - centre).max(axis=0) > _FREQUENT_LEVELS]
+    return 1 - left.shape[1] / len(colours) if len(colours) else 0.0
 
 
 def _inner(mask: Mask) -> Mask:
@@ -139,9 +139,11 @@ def _inner(mask: Mask) -> Mask:
 
 
 def _ground_share(colours: Pixels) -> float:
-    codes = (colours // 8).astype(np.int64) @ np.array([1024, 32, 1])
-    ground = np.median(colours[codes == np.bincount(codes).argmax()], axis=0)
-    return float((np.abs(colours.astype(np.int16) - ground).max(axis=1) <= _GROUND_LEVELS).mean())
+    channels = np.ascontiguousarray(colours.T)
+    codes = np.array([1024, 32, 1], np.int32) @ (channels // 8).astype(np.int32)
+    frequent = channels[:, codes == np.bincount(codes).argmax()]
+    ground = np.array([[np.median(channel)] for channel in frequent], np.float32)
+    return float((np.abs(channels - ground).max(axis=0) <= _GROUND_LEVELS).mean())
 
 
 def _lost_colours(first: Pixels, second: Pixels) -> tuple[bool, bool]:
