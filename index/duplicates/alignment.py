@@ -267,12 +267,11 @@ def _mirror(grey: Pixels, features: Features) -> Features:
 
     if not features.keypoints:
         return features
-    mirrored = [
-        cv2.KeyPoint(
-            grey.shape[1] - 1 - point.pt[0], point.pt[1], point.size, 180 - point.angle, point.response, point.octave
-        )
-        for point in features.keypoints
-    ]
+    mirrored = []
+    for point in features.keypoints:
+        scale = _SCALE**point.octave
+        x = (round(grey.shape[1] / scale) - 1) * scale - point.pt[0]  # among whole pixels of its level
+        mirrored.append(cv2.KeyPoint(x, point.pt[1], point.size, 180 - point.angle, point.response, point.octave))
     return _to_features(*_detector().compute(np.ascontiguousarray(grey[:, ::-1]), mirrored))
 
 
