@@ -81,7 +81,6 @@ class Picture:
         boxes: The whole picture, and the part inside its flat borders where there are some.
         grids: float32 [n, 256]: each box as a small picture of mean 0 and length 1.
         oriented_grids: float32 [n, 8, 256]: `grids` in the eight orientations.
-        is_periodic: Whether the picture repeats itself, so that it lies on itself in several places.
     """
 
     def __init__(self, rgb: Pixels) -> None:
@@ -96,8 +95,15 @@ class Picture:
         self.boxes = [whole] if inner == whole else [whole, inner]
         self.grids = np.stack([_to_grid(self.grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
         self.oriented_grids = _orient(self.grids)
-        self.is_periodic = _repeats(self.grey)
         self._features: dict[bool, Features] = {}
+        self._is_periodic: bool | None = None
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the picture repeats itself, so that it lies on itself in several places."""
+        if self._is_periodic is None:  # most pictures are never asked
+            self._is_periodic = _repeats(self.grey)
+        return self._is_periodic
 
     def features(self, *, mirrored: bool = False) -> Features:
         """Return local features of the picture, or of its mirror image."""

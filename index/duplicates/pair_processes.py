@@ -1,6 +1,8 @@
 """Processes that decide on pairs: threads wait for each other at Python's lock, as each call takes microseconds."""
 
 import contextlib
+import itertools
+import math
 import os
 from collections.abc import Callable
 from typing import NamedTuple
@@ -61,9 +63,7 @@ class PairProcesses:
     def _decide(self, pairs: list[Pair]) -> tuple[list[Match | None], set[int]]:
         if not self._processes:
             self._start()
-        shares: list[list[int]] = [[] for _ in self._processes]
-        for at, pair in enumerate(pairs):
-            shares[pair.first.row % len(shares)].append(at)  # pairs of an image go where it is in memory
+        shares = share_out([pair.first.row for pair in pairs], len(self._processes))
         busy = [(process.connection, share) for process, share in zip(self._processes, shares, strict=True) if share]
         for connection, share in busy:
             connection.send([pairs[at] for at in share])
@@ -83,6 +83,20 @@ class PairProcesses:
             self._processes.append(HelperProcess(decide_for_other))
         for process in self._processes:
             process.connection.send(self._task)
+
+
+def share_out(rows: list[int], n_shares: int) -> list[list[int]]:
+    """Share out the places of rows: those of a row together and, but for a few, always to the same share.
+
+    >>> share_out([4, 4, 4, 5, 6, 6], 2)
+    [[0, 1, 2], [3, 4, 5]]
+    """
+    shares: list[list[int]] = [[] for _ in range(n_shares)]
+    most = math.ceil(len(rows) / n_shares)
+    for row, group in itertools.groupby(range(len(rows)), key=rows.__getitem__):
+        usual = shares[row % n_shares]
+        (usual if len(usual) < most else min(shares, key=len)).extend(group)
+    return shares
 
 
 def decide_for_other() -> None:

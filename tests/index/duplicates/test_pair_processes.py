@@ -17,6 +17,7 @@ from frieze.indexing.duplicates import confirm
 from frieze.indexing.duplicates.confirm import Confirmer
 from frieze.indexing.duplicates.decide import Decider, Image, Pair
 from frieze.indexing.duplicates.image_facts import ImageFacts
+from frieze.indexing.duplicates.pair_processes import share_out
 
 KINDS = ["mirrored", None, "cropped", "cropped+mirrored", None, None]
 
@@ -118,3 +119,9 @@ def test_processes_end():
     both.close()
     assert len(children) == 2
     assert all(child.poll() is not None for child in children)
+
+
+def test_shares_are_even():
+    """Pairs of an image go where its pairs always go, but for those that would make a share larger than the others."""
+    assert share_out([1, 1, 2, 2, 3, 3], 3) == [[4, 5], [0, 1], [2, 3]]
+    assert share_out([0, 0, 2, 2, 4, 4, 6, 6], 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
