@@ -1,7 +1,6 @@
 """Do the colours of two aligned pictures agree, and if not, may one be recoloured?"""
 
 import dataclasses
-import functools
 import itertools
 
 import numpy as np
@@ -36,28 +35,28 @@ def match_colours(laid: Laid) -> tuple[Floats, Floats]:
 
 def fit_colours(laid: Laid, target: Floats) -> Floats:
     """Fit channels, float32 [H, W, n], to the colours of the second picture, by one polynomial of degree 3 each."""
-    terms = _polynomials(laid.second)
+    pixels = laid.second.reshape(-1, 3)
     inside = np.flatnonzero(laid.mask.ravel())
     inside = inside[:: max(1, len(inside) // _N_FITTED)]
-    values = target.reshape(-1, target.shape[-1])
-    weights = _fit(terms[:, inside], values[inside])
-    misses = np.abs(weights @ terms[:, inside] - values[inside].T).max(axis=0)
-    near = inside[misses < _OUTLIER]
-    if len(near) > len(inside) // 2:
-        weights = _fit(terms[:, near], values[near])
-    fitted: Floats = (weights @ terms).T.reshape(target.shape).astype(np.float32)
+    terms, values = _polynomials(pixels[inside]), target.reshape(-1, target.shape[-1])[inside]
+    weights = _fit(terms, values)
+    is_near = np.abs(weights @ terms - values.T).max(axis=0) < _OUTLIER
+    if is_near.sum() > len(inside) // 2:
+        weights = _fit(terms[:, is_near], values[is_near])
+    fitted: Floats = (weights @ _polynomials(pixels)).T.reshape(target.shape).astype(np.float32)
     return fitted
 
 
 def _polynomials(rgb: Pixels) -> Floats:
-    """Return the products of up to three channels of each pixel, float32 [20, H * W]."""
-    channels = np.moveaxis(rgb.astype(np.float32) / 255, -1, 0).reshape(3, -1)
-    products = [
-        functools.reduce(np.multiply, factors)
-        for degree in range(1, _DEGREE + 1)
-        for factors in itertools.combinations_with_replacement(channels, degree)
+    """Return the products of up to three channels of each pixel, uint8 [n, 3]: float32 [20, n]."""
+    channels = np.ascontiguousarray(rgb.T).astype(np.float32) / 255
+    factors = [
+        one for degree in range(_DEGREE + 1) for one in itertools.combinations_with_replacement(range(3), degree)
     ]
-    return np.stack([np.ones_like(channels[0]), *products])
+    terms = np.ones((len(factors), channels.shape[1]), np.float32)
+    for number, (*others, last) in enumerate(factors[1:], 1):
+        np.multiply(terms[factors.index(tuple(others))], channels[last], out=terms[number])
+    return terms
 
 
 def _fit(terms: Floats, values: Floats) -> Floats:
