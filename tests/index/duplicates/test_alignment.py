@@ -10,9 +10,9 @@ from frieze.indexing.duplicates.alignment import Picture, _match
 def test_features_of_the_mirror_image():
     """They are those that are found in the mirror image itself, with hardly a bit that differs."""
     rgb = np.asarray(photograph(0).resize((192, 144)))
-    mirrored, found = Picture(rgb).features(mirrored=True), Picture(np.ascontiguousarray(rgb[:, ::-1])).features()
-    distances = np.linalg.norm(mirrored.places[:, None] - found.places, axis=2)
-    bits = np.bitwise_count(mirrored.descriptors[:, None] ^ found.descriptors).sum(axis=2)
+    mirrored, expected = Picture(rgb).features(mirrored=True), Picture(np.ascontiguousarray(rgb[:, ::-1])).features()
+    distances = np.linalg.norm(mirrored.places[:, None] - expected.places, axis=2)
+    bits = np.bitwise_count(mirrored.descriptors[:, None] ^ expected.descriptors).sum(axis=2)
     nearest = np.where(distances < 0.1, bits, 256).min(axis=1)
     assert len(mirrored.places) == len(mirrored.descriptors) > 100
     assert np.mean(nearest < 8) > 0.99
