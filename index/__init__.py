@@ -1,8 +1,9 @@
 """Index embeddings with FAISS and search them: build, tune to a recall target, filter, find near-duplicates."""
 
 from frieze.indexing.build.build import build_index
-from frieze.indexing.duplicates.confirm import ReadPicture
+from frieze.indexing.duplicates.decide import ReadPicture
 from frieze.indexing.duplicates.find import check_min_score, find_duplicates
+from frieze.indexing.duplicates.pair_processes import PairProcesses
 from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.stored_index import (
@@ -23,6 +24,7 @@ from frieze.indexing.stored_index import (
 __all__ = [
     "KINDS",
     "Index",
+    "PairProcesses",
     "ReadPicture",
     "build_index",
     "check_min_score",

@@ -5,12 +5,8 @@ For machines whose many cores one Python can't keep busy with decoding, however 
 
 import contextlib
 import mmap
-import multiprocessing
 import os
 import queue
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,7 +15,7 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from frieze.core import ImageError, InputError
+from frieze.core import HelperProcess, ImageError, InputError
 from frieze.embedder.images.decode import Limits
 from frieze.embedder.images.decode_memory import DECODE_MEMORY
 from frieze.embedder.images.prepare import BatchDecoder, BatchResult, ThreadDecoder
@@ -28,7 +24,6 @@ from frieze.features import BackboneSpec
 
 _IMAGE, _END, _READY = b"i", b"", b"r"
 """What is sent before the bytes of an image, after the last of a batch, and by a process that has begun."""
-_ENDING_S = 5.0
 
 
 class DecoderDiedError(InputError):
@@ -70,10 +65,10 @@ class _Process:
     def __init__(self, task: _Task) -> None:
         self._shape = task.batch_size, *task.spec.image_size, 3
         n_bytes = int(np.prod(self._shape))
-        self._connection, theirs = multiprocessing.Pipe()
-        with theirs, _open_memory(n_bytes) as memory:
+        with _open_memory(n_bytes) as memory:
             self._memory = mmap.mmap(memory.fileno(), n_bytes)
-            self._child = _start((theirs.fileno(), memory.fileno()))
+            self._helper = HelperProcess(decode_for_other, memory.fileno())
+        self._connection = self._helper.connection
         self.pixels: Pixels
         self._task = task
 
@@ -102,18 +97,10 @@ class _Process:
         return done
 
     def close(self) -> None:
-        self._connection.close()
-        self._child.kill()  # a stopped one, too; it has nothing to lose
-        self._child.wait()
+        self._helper.close()
 
-    @contextlib.contextmanager
-    def _translate_death(self) -> Iterator[None]:
-        try:
-            yield
-        except (EOFError, OSError) as error:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(_ENDING_S)
-            raise DecoderDiedError(was_killed=self._child.returncode == -signal.SIGKILL) from error
+    def _translate_death(self) -> contextlib.AbstractContextManager[None]:
+        return self._helper.watched(lambda was_killed: DecoderDiedError(was_killed=was_killed))
 
 
 def _open_memory(n_bytes: int) -> IO[bytes]:
@@ -121,21 +108,6 @@ def _open_memory(n_bytes: int) -> IO[bytes]:
     memory = os.fdopen(os.memfd_create("frieze"), "w+b") if in_memory else tempfile.TemporaryFile()  # noqa: SIM115
     memory.truncate(n_bytes)
     return memory
-
-
-def _start(descriptors: tuple[int, int]) -> "subprocess.Popen[bytes]":
-    """Start a process that is no child of `multiprocessing`: it does not import the user's main module again."""
-    main = f"from {__name__} import {decode_for_other.__name__} as main; main()"
-    command = [sys.executable, "-P", "-c", main, *map(str, descriptors)]
-    path = os.pathsep.join(one for one in sys.path if isinstance(one, str))
-    variables = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(  # noqa: S603
-        command,
-        pass_fds=descriptors,
-        stdin=subprocess.DEVNULL,
-        env=variables,
-        start_new_session=True,  # a terminal's Ctrl-C is for this process alone
-    )
 
 
 class DecodeProcesses:
@@ -206,7 +178,7 @@ class DecodeProcesses:
 
 def decode_for_other() -> None:
     """Decode batch after batch until the other process closes the connection."""
-    connection, memory = Connection(int(sys.argv[1])), int(sys.argv[2])
+    connection, (memory,) = HelperProcess.other_end()
     try:
         task: _Task = connection.recv()
         DECODE_MEMORY.n_processes = task.n_processes

@@ -97,15 +97,17 @@ def find_copies(
     Raises:
         InputError: The request can't be met.
     """
-    from frieze.indexing import find_duplicates
+    from frieze.indexing import PairProcesses, find_duplicates
 
-    with picture_reader() as read, kept_decisions() as decisions:
+    processes = contextlib.closing(PairProcesses(picture_reader))
+    with picture_reader() as read, kept_decisions() as decisions, processes as started:
         document = find_duplicates(
             index,
             min_score=min_score,
             keep=keep,
             read=read if can_compare() else None,
             decisions=decisions,
+            processes=started,
             progress=progress,
         )
     has_hashes = document.pop("has_hashes")

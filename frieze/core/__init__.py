@@ -1,4 +1,4 @@
-"""The ground floor, without images: errors, atomic files, buckets, locks, memory, lazy imports, the Ray client."""
+"""The ground floor, without images: errors, atomic files, buckets, locks, memory, lazy imports, processes, Ray."""
 
 from frieze.core.errors import (
     OUT_OF_MEMORY,
@@ -9,6 +9,7 @@ from frieze.core.errors import (
     ModelError,
     translate_errors,
 )
+from frieze.core.helper_process import HelperProcess
 from frieze.core.lazy_imports import (
     environment,
     import_keras,
@@ -89,6 +90,7 @@ __all__ = [
     "CoreTimes",
     "FeatureFileError",
     "Floats",
+    "HelperProcess",
     "ImageError",
     "InputError",
     "MismatchError",

@@ -134,12 +134,14 @@ def _local_correlation(first: Floats, second: Floats, mask: Mask) -> tuple[Float
     inside = mask.astype(np.float32)
     first, second = first * inside, second * inside
 
+    coverage = cv2.boxFilter(inside, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
+    divisors = np.maximum(coverage, 1e-3)
+
     def mean(values: Floats) -> Floats:
-        sums: Floats = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
-        means: Floats = sums / np.maximum(coverage, 1e-3)
+        means: Floats = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
+        means /= divisors
         return means
 
-    coverage = cv2.boxFilter(inside, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
     first_mean, second_mean = mean(first), mean(second)
     first_variance = np.maximum(mean(first * first) - first_mean**2, 0)
     second_variance = np.maximum(mean(second * second) - second_mean**2, 0)

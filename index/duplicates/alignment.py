@@ -1,7 +1,8 @@
 """How one picture may lie on another: maps by the whole, by the part inside of borders, by local features."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ _STEP = 3  # of these each third pixel is looked at
 _MIN_SIDE = 0.25  # of a picture, inside its border
 _N_FEATURES, _SCALE, _N_LEVELS, _PATCH_PX, _MIN_CORNER = 300, 1.25, 8, 19, 5
 _MAX_RATIO, _MAX_BITS = 0.9, 70  # distance of the nearest over that of the second descriptor; and the distance
+_SURE_RATIO, _MIN_SURE = 0.7, 4  # such a ratio, and how many have it at least; of copies 8 and more do
 _MIN_INLIERS = 7
 _INLIER_PX, _MAX_DRAWS = 2.5, 300  # finds a map that one match in six agrees with
 _REFINEMENTS = 20
@@ -37,8 +39,19 @@ _ORIENTATIONS: tuple[tuple[tuple[float, float, float], tuple[float, float, float
 )
 """Maps of the unit square to itself: mirrors and quarter turns."""
 
-Features = tuple[Floats, Pixels]
-"""Places of keypoints, float32 [n, 2] (x, y), and their descriptors of 256 bits, uint8 [n, 32]."""
+
+class Features(NamedTuple):
+    """Local features of a picture.
+
+    Attributes:
+        places: Of its keypoints, float32 [n, 2] (x, y).
+        descriptors: Of 256 bits each, uint8 [n, 32].
+        keypoints: OpenCV's.
+    """
+
+    places: Floats
+    descriptors: Pixels
+    keypoints: Sequence[Any] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +81,6 @@ class Picture:
         boxes: The whole picture, and the part inside its flat borders where there are some.
         grids: float32 [n, 256]: each box as a small picture of mean 0 and length 1.
         oriented_grids: float32 [n, 8, 256]: `grids` in the eight orientations.
-        is_periodic: Whether the picture repeats itself, so that it lies on itself in several places.
     """
 
     def __init__(self, rgb: Pixels) -> None:
@@ -83,14 +95,20 @@ class Picture:
         self.boxes = [whole] if inner == whole else [whole, inner]
         self.grids = np.stack([_to_grid(self.grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
         self.oriented_grids = _orient(self.grids)
-        self.is_periodic = _repeats(self.grey)
         self._features: dict[bool, Features] = {}
+        self._is_periodic: bool | None = None
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether the picture repeats itself, so that it lies on itself in several places."""
+        if self._is_periodic is None:  # most pictures are never asked
+            self._is_periodic = _repeats(self.grey)
+        return self._is_periodic
 
     def features(self, *, mirrored: bool = False) -> Features:
         """Return local features of the picture, or of its mirror image."""
         if mirrored not in self._features:  # no `cached_property`: before Python 3.12 threads wait for each other there
-            grey = np.ascontiguousarray(self.grey[:, ::-1]) if mirrored else self.grey
-            self._features[mirrored] = _find_features(grey)
+            self._features[mirrored] = _mirror(self.grey, self.features()) if mirrored else _find_features(self.grey)
         return self._features[mirrored]
 
 
@@ -213,7 +231,7 @@ def _repeats(grey: Pixels) -> bool:
 def _inside_borders(grey: Pixels) -> Box:
     """Find the part inside flat borders and bars, as `features/perceptual_hash.py` does."""
     height, width = grey.shape
-    if not any(_are_flat(edge)[0] for edge in (grey[:1], grey[-1:], grey.T[:1], grey.T[-1:])):
+    if not any(_are_flat(edges).any() for edges in (grey[[0, -1]], grey.T[[0, -1]])):
         return Box(0, 0, width, height)
     left, top, right, bottom = 0, 0, width, height
     for _ in range(2):
@@ -244,12 +262,37 @@ def _are_flat(rows: Pixels) -> npt.NDArray[np.bool_]:
 
 
 def _find_features(grey: Pixels) -> Features:
-    """Find ORB features: Rublee et al., ICCV 2011."""
+    if min(grey.shape) < _PATCH_PX:  # no patch fits in; OpenCV would raise on a picture of one line
+        return _to_features((), None)
+    return _to_features(*_detector().detectAndCompute(grey, None))
+
+
+def _mirror(grey: Pixels, features: Features) -> Features:
+    """Return the features of the mirror image: the same keypoints, whose descriptors differ."""
     import cv2
 
-    if min(grey.shape) < _PATCH_PX:  # no patch fits in; OpenCV would raise on a picture of one line
-        return np.empty((0, 2), np.float32), np.empty((0, 32), np.uint8)
-    detector = cv2.ORB.create(
+    if not features.keypoints:
+        return features
+    mirrored = []
+    for point in features.keypoints:
+        scale = _SCALE**point.octave
+        x = (round(grey.shape[1] / scale) - 1) * scale - point.pt[0]  # among whole pixels of its level
+        mirrored.append(cv2.KeyPoint(x, point.pt[1], point.size, 180 - point.angle, point.response, point.octave))
+    return _to_features(*_detector().compute(np.ascontiguousarray(grey[:, ::-1]), mirrored))
+
+
+def _to_features(keypoints: Sequence[Any], descriptors: Pixels | None) -> Features:
+    import cv2
+
+    places = np.asarray(cv2.KeyPoint.convert(keypoints), np.float32).reshape(-1, 2)
+    return Features(places, np.empty((0, 32), np.uint8) if descriptors is None else descriptors, keypoints)
+
+
+def _detector() -> Any:
+    """Return a finder of ORB features: Rublee et al., ICCV 2011."""
+    import cv2
+
+    return cv2.ORB.create(
         nfeatures=_N_FEATURES,
         scaleFactor=_SCALE,
         nlevels=_N_LEVELS,
@@ -257,16 +300,13 @@ def _find_features(grey: Pixels) -> Features:
         patchSize=_PATCH_PX,
         fastThreshold=_MIN_CORNER,
     )
-    keypoints, descriptors = detector.detectAndCompute(grey, None)
-    places = np.asarray(cv2.KeyPoint.convert(keypoints), np.float32).reshape(-1, 2)
-    return places, np.empty((0, 32), np.uint8) if descriptors is None else descriptors
 
 
 def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine | None:
     """Fit a map to matches of local features: turn, scale and shift, of the mirror image too."""
     import cv2
 
-    (places, descriptors), (others, other_descriptors) = picture.features(), other.features(mirrored=mirrored)
+    (places, descriptors, _), (others, other_descriptors, _) = picture.features(), other.features(mirrored=mirrored)
     if min(len(places), len(others)) < _MIN_INLIERS:
         return None
     first, second = _match(descriptors, other_descriptors)
@@ -283,13 +323,19 @@ def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine 
 
 
 def _match(descriptors: Pixels, others: Pixels) -> tuple[Rows, Rows]:
-    """Return the rows of descriptors that match: each the other's nearest, and clearly nearer than the second."""
+    """Return the rows of descriptors that match: each the other's nearest, and clearly nearer than the second.
+
+    None where hardly any is much nearer than the second: then all are chance.
+    """
     import faiss
 
     distances, nearest = faiss.knn_hamming(descriptors, others, 2)
-    clear = np.flatnonzero((distances[:, 0] < _MAX_RATIO * distances[:, 1]) & (distances[:, 0] < _MAX_BITS))
-    if len(clear) < _MIN_INLIERS:
-        return clear, nearest[clear, 0]
+    first, second = distances.T
+    is_near = first < _MAX_BITS
+    clear = np.flatnonzero(is_near & (first < _MAX_RATIO * second))
+    n_sure = np.count_nonzero(is_near & (first < _SURE_RATIO * second))
+    if n_sure < _MIN_SURE or len(clear) < _MIN_INLIERS:
+        return clear[:0], clear[:0]
     _, back = faiss.knn_hamming(others[nearest[clear, 0]], descriptors, 1)
     chosen = clear[back[:, 0] == clear]
     return chosen, nearest[chosen, 0]

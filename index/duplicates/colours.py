@@ -1,7 +1,6 @@
 """Do the colours of two aligned pictures agree, and if not, may one be recoloured?"""
 
 import dataclasses
-import functools
 import itertools
 
 import numpy as np
@@ -36,28 +35,28 @@ def match_colours(laid: Laid) -> tuple[Floats, Floats]:
 
 def fit_colours(laid: Laid, target: Floats) -> Floats:
     """Fit channels, float32 [H, W, n], to the colours of the second picture, by one polynomial of degree 3 each."""
-    terms = _polynomials(laid.second)
+    pixels = laid.second.reshape(-1, 3)
     inside = np.flatnonzero(laid.mask.ravel())
     inside = inside[:: max(1, len(inside) // _N_FITTED)]
-    values = target.reshape(-1, target.shape[-1])
-    weights = _fit(terms[:, inside], values[inside])
-    misses = np.abs(weights @ terms[:, inside] - values[inside].T).max(axis=0)
-    near = inside[misses < _OUTLIER]
-    if len(near) > len(inside) // 2:
-        weights = _fit(terms[:, near], values[near])
-    fitted: Floats = (weights @ terms).T.reshape(target.shape).astype(np.float32)
+    terms, values = _polynomials(pixels[inside]), target.reshape(-1, target.shape[-1])[inside]
+    weights = _fit(terms, values)
+    is_near = np.abs(weights @ terms - values.T).max(axis=0) < _OUTLIER
+    if is_near.sum() > len(inside) // 2:
+        weights = _fit(terms[:, is_near], values[is_near])
+    fitted: Floats = (weights @ _polynomials(pixels)).T.reshape(target.shape).astype(np.float32)
     return fitted
 
 
 def _polynomials(rgb: Pixels) -> Floats:
-    """Return the products of up to three channels of each pixel, float32 [20, H * W]."""
-    channels = np.moveaxis(rgb.astype(np.float32) / 255, -1, 0).reshape(3, -1)
-    products = [
-        functools.reduce(np.multiply, factors)
-        for degree in range(1, _DEGREE + 1)
-        for factors in itertools.combinations_with_replacement(channels, degree)
+    """Return the products of up to three channels of each pixel, uint8 [n, 3]: float32 [20, n]."""
+    channels = np.ascontiguousarray(rgb.T).astype(np.float32) / 255
+    factors = [
+        one for degree in range(_DEGREE + 1) for one in itertools.combinations_with_replacement(range(3), degree)
     ]
-    return np.stack([np.ones_like(channels[0]), *products])
+    terms = np.ones((len(factors), channels.shape[1]), np.float32)
+    for number, (*others, last) in enumerate(factors[1:], 1):
+        np.multiply(terms[factors.index(tuple(others))], channels[last], out=terms[number])
+    return terms
 
 
 def _fit(terms: Floats, values: Floats) -> Floats:
@@ -119,15 +118,15 @@ def ground_shares(laid: Laid) -> tuple[float, float]:
 
 def few_colours_share(colours: Pixels) -> float:
     """Return the share of colours, uint8 [n, 3], that are near the three most frequent ones; 0 of none."""
-    left: Floats = colours.astype(np.float32)
+    left = np.ascontiguousarray(colours.T)
     for _ in range(_N_FREQUENT):
-        if not len(left):
+        if not left.size:
             break
-        codes = (left // 32).astype(np.int64) @ np.array([64, 8, 1])
-        names, counts = np.unique(codes, return_counts=True)
-        centre = np.median(left[codes == names[counts.argmax()]], axis=0)
-        left = left[np.abs(left - centre).max(axis=1) > _FREQUENT_LEVELS]
-    return 1 - len(left) / len(colours) if len(colours) else 0.0
+        codes = np.array([64, 8, 1], np.int32) @ (left // 32).astype(np.int32)
+        frequent = left[:, codes == np.bincount(codes).argmax()]
+        centre = np.array([[np.median(channel)] for channel in frequent], np.float32)
+        left = left[:, np.abs(left - centre).max(axis=0) > _FREQUENT_LEVELS]
+    return 1 - left.shape[1] / len(colours) if len(colours) else 0.0
 
 
 def _inner(mask: Mask) -> Mask:
@@ -139,9 +138,11 @@ def _inner(mask: Mask) -> Mask:
 
 
 def _ground_share(colours: Pixels) -> float:
-    codes = (colours // 8).astype(np.int64) @ np.array([1024, 32, 1])
-    ground = np.median(colours[codes == np.bincount(codes).argmax()], axis=0)
-    return float((np.abs(colours.astype(np.int16) - ground).max(axis=1) <= _GROUND_LEVELS).mean())
+    channels = np.ascontiguousarray(colours.T)
+    codes = np.array([1024, 32, 1], np.int32) @ (channels // 8).astype(np.int32)
+    frequent = channels[:, codes == np.bincount(codes).argmax()]
+    ground = np.array([[np.median(channel)] for channel in frequent], np.float32)
+    return float((np.abs(channels - ground).max(axis=0) <= _GROUND_LEVELS).mean())
 
 
 def _lost_colours(first: Pixels, second: Pixels) -> tuple[bool, bool]:

@@ -10,10 +10,12 @@ import numpy.typing as npt
 from frieze.core import InputError, Rows, SqliteCache
 from frieze.indexing.duplicates.candidates import Candidates
 from frieze.indexing.duplicates.components import Components
-from frieze.indexing.duplicates.confirm import Confirmer, ReadPicture
+from frieze.indexing.duplicates.confirm import Confirmer
+from frieze.indexing.duplicates.decide import ReadPicture
 from frieze.indexing.duplicates.describe import describe_groups, describe_look_alikes
 from frieze.indexing.duplicates.groups import Progress, group_copies
 from frieze.indexing.duplicates.image_facts import ImageFacts, read_image_facts
+from frieze.indexing.duplicates.pair_processes import PairProcesses
 from frieze.indexing.duplicates.pairs import (
     PairThreshold,
     join_near_pairs,
@@ -36,13 +38,14 @@ def _no_progress(_done: int, _all: int) -> None:
     pass
 
 
-def find_duplicates(
+def find_duplicates(  # noqa: PLR0913  what one comparison needs
     index: Index,
     *,
     min_score: float | None = None,
     keep: str = "best",
     read: ReadPicture | None = None,
     decisions: SqliteCache | None = None,
+    processes: PairProcesses | None = None,
     progress: tuple[Progress, Progress] = (_no_progress, _no_progress),
 ) -> dict[str, Any]:
     """Find the groups of images that are copies of each other, and those that only look alike.
@@ -58,6 +61,7 @@ def find_duplicates(
         read: Reads an image in small, called in threads; None where images can't be read: then only equal files are
             copies.
         decisions: Where it is kept which pairs are copies; None to decide them anew.
+        processes: Where most pairs are compared if there are many; None to compare all in threads.
         progress: Two functions, called with what is done and all of it: images whose nearest were searched, and pairs
             that were compared on their pixels.
 
@@ -71,7 +75,7 @@ def find_duplicates(
     check_min_score(min_score, index.metric)
     facts = read_image_facts(index, keep)
     near = _find_near(index, facts, min_score, progress[0], with_candidates=read is not None)
-    confirmer = None if read is None else Confirmer(read, facts, decisions)
+    confirmer = None if read is None else Confirmer(read, facts, decisions, processes)
     groups = []
     if confirmer is not None:
         groups = group_copies(*near.candidates.pairs(), facts.ranks, confirmer.compare, progress[1])

@@ -81,7 +81,7 @@ def test_a_process_that_ended_is_replaced(processes, expected):
     pixels = np.zeros((8, 24, 32, 3), np.uint8)
     with contextlib.ExitStack() as held:
         decoder = held.enter_context(processes.take(pixels))
-        decoder._child.kill()
+        decoder._helper._child.kill()
         with pytest.raises(DecoderDiedError, match="lack of memory") as caught:
             decode_with(decoder)
         assert held.__exit__(caught.type, caught.value, caught.tb) is False
@@ -93,7 +93,7 @@ def test_killed_or_crashed(processes):
     """A process that was killed from outside is told from one that crashed."""
     for number, was_killed in ((signal.SIGKILL, True), (signal.SIGSEGV, False)):
         with contextlib.suppress(DecoderDiedError), processes.take(np.empty((8, 24, 32, 3), np.uint8)) as decoder:
-            decoder._child.send_signal(number)
+            decoder._helper._child.send_signal(number)
             with pytest.raises(DecoderDiedError) as caught:
                 decode_with(decoder)
             assert caught.value.was_killed is was_killed
@@ -106,7 +106,7 @@ def test_a_process_that_can_not_begin(monkeypatch):
     with contextlib.closing(DecodeProcesses(1, SPEC, LIMITS, batch_size=1)) as pool:
         with contextlib.suppress(KeyError), pool.take(pixels):
             raise KeyError
-        monkeypatch.setattr(decode_processes.sys, "executable", shutil.which("false"))
+        monkeypatch.setattr(sys, "executable", shutil.which("false"))
         for make in (lambda: DecodeProcesses(2, SPEC, LIMITS, batch_size=1), pool.take(pixels).__enter__):
             with pytest.raises(DecoderDiedError):
                 make()
@@ -114,21 +114,21 @@ def test_a_process_that_can_not_begin(monkeypatch):
 
 def test_what_is_no_folder_in_the_path(monkeypatch):
     """Something else than a text in `sys.path`, which Python ignores, is left out."""
-    monkeypatch.setattr(decode_processes.sys, "path", [*sys.path, Path("nowhere")])
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("nowhere")])
     DecodeProcesses(1, SPEC, LIMITS, batch_size=1).close()
 
 
 def test_ctrl_c_of_a_terminal_does_not_reach_them(processes):
     """The processes have a session of their own."""
     with processes.take(np.empty((8, 24, 32, 3), np.uint8)) as decoder:
-        assert os.getsid(decoder._child.pid) != os.getsid(0)
+        assert os.getsid(decoder._helper._child.pid) != os.getsid(0)
 
 
 def test_a_stopped_one_is_closed():
     """A process that was stopped (SIGSTOP) does not keep the pool from closing."""
     pool = DecodeProcesses(1, SPEC, LIMITS, batch_size=1)
     with pool.take(np.empty((1, 24, 32, 3), np.uint8)) as decoder:
-        child = decoder._child
+        child = decoder._helper._child
         child.send_signal(signal.SIGSTOP)
     pool.close()
     assert child.poll() is not None
@@ -149,7 +149,7 @@ def test_processes_end(processes):
     """Closed, the pool leaves no process behind."""
     pool = DecodeProcesses(1, SPEC, LIMITS, batch_size=1)
     with pool.take(np.empty((1, 24, 32, 3), np.uint8)) as decoder:
-        child = decoder._child
+        child = decoder._helper._child
     pool.close()
     assert child.poll() is not None
 

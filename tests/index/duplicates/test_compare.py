@@ -13,7 +13,7 @@ from benchmarks.search.edits import EDITS, pseudo_words
 from benchmarks.search.made_images import LOOK_ALIKES, photograph
 from frieze.indexing.duplicates.alignment import Picture
 from frieze.indexing.duplicates.compare import Match, compare
-from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, one_library_thread
+from frieze.indexing.duplicates.decide import LARGE_PX, SMALL_PX, one_library_thread
 
 OVERLAPS = {"crop 5 %": 0.9, "crop 20 %": 0.64}
 """Shares of the photograph that these edits show; the others show all of it."""

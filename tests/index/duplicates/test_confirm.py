@@ -12,8 +12,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import photograph
 from frieze.core import SqliteCache
-from frieze.indexing.duplicates import confirm
-from frieze.indexing.duplicates.confirm import LARGE_PX, SMALL_PX, Confirmer
+from frieze.indexing.duplicates import confirm, decide
+from frieze.indexing.duplicates.confirm import Confirmer
+from frieze.indexing.duplicates.decide import LARGE_PX, SMALL_PX
 from frieze.indexing.duplicates.image_facts import ImageFacts
 
 PAIRS = np.array([[0, 1], [0, 2], [1, 2], [2, 3], [0, 4]])
@@ -94,7 +95,7 @@ def test_unreadable_images_are_tried_once(confirmer):
 def test_images_without_a_path(confirmer):
     """An image without a path can't be read."""
     one, reader = confirmer()
-    one._small._facts = dataclasses.replace(one._small._facts, uris=pa.chunked_array([[None] * 5]))
+    one._facts = dataclasses.replace(one._facts, uris=pa.chunked_array([[None] * 5]))
     assert compare(one) == [None] * 5
     assert (one.unreadable, reader.requests) == ({0, 1, 2, 3, 4}, [])
 
@@ -151,7 +152,7 @@ def test_libraries_have_one_thread_meanwhile(confirmer, monkeypatch):
 
     before, during = cv2.getNumThreads(), []
     cv2.setNumThreads(2)
-    monkeypatch.setattr(confirm, "compare", lambda *_, **__: during.append(count_threads()))
+    monkeypatch.setattr(decide, "compare", lambda *_, **__: during.append(count_threads()))
     with threadpool_limits(2, user_api="blas"):
         assert compare(confirmer()[0]) == [None] * 5
         assert (during, count_threads()) == ([{1}] * 4, {2})
