@@ -1,3 +1,4 @@
+import importlib.util
 import subprocess
 import sys
 
@@ -7,7 +8,8 @@ import pytest
 @pytest.mark.slow
 def test_umap_without_other_frameworks():
     """UMAP is imported without Keras, TensorFlow and PyTorch, and what was left out can be imported afterwards."""
-    pytest.importorskip("umap")
+    if importlib.util.find_spec("umap") is None:  # not imported: it imports PyTorch, which can crash beside TensorFlow
+        pytest.skip("UMAP is not installed")
     code = """
 import sys
 from frieze.reports.projection import import_umap
