@@ -51,7 +51,9 @@ def test_what_is_no_image(page, path, data, message):
     answer = page.post(path, content=data)
     assert answer.status_code == 400
     assert message in answer.json()["detail"]
-    assert answer.json()["mend"] == "Give a JPEG, PNG, GIF, BMP, WebP, AVIF or TIFF file."
+    assert (
+        answer.json()["mend"] == "Give an image file: JPEG, PNG, WebP, TIFF, HEIC or another format of docs/howto.md."
+    )
 
 
 def test_facts(page, world):
