@@ -7,6 +7,7 @@ from typing import Any
 from frieze.core import InputError, ModelError, import_openvino
 from frieze.embedder.backbones import fingerprint
 from frieze.embedder.backbones.onnx_files import hash_model
+from frieze.embedder.backbones.openvino_graph import sides_of
 from frieze.embedder.backbones.text_encoder import TextEncoder
 from frieze.embedder.backbones.text_tokens import (
     EXPORT,
@@ -89,12 +90,10 @@ def _read_graph(path: Path) -> Any:
 
 
 def _inputs(graph: Any) -> dict[str, TokenInput]:
-    return {one.get_any_name(): TokenInput(one.get_element_type().to_dtype(), _shape(one)) for one in graph.inputs}
-
-
-def _shape(tensor: Any) -> tuple[int | None, ...]:
-    axes = tensor.get_partial_shape()
-    return () if axes.rank.is_dynamic else tuple(axis.get_length() if axis.is_static else None for axis in axes)
+    return {
+        one.get_any_name(): TokenInput(one.get_element_type().to_dtype(), sides_of(one.get_partial_shape()))
+        for one in graph.inputs
+    }
 
 
 def _tables(graph: Any) -> Tables:
@@ -130,7 +129,7 @@ def _compile(graph: Any) -> Callable[[dict[str, Any]], Any]:
         ModelError: It has no such output; or, when run, it does not take these tokens.
     """
     shapes = {one.get_any_name(): one.get_partial_shape() for one in graph.outputs}
-    name = choose_output({name: len(_shape(graph.output(name))) for name in shapes})
+    name = choose_output({name: len(sides_of(shape)) for name, shape in shapes.items()})
     if name is None:
         raise no_output_error(shapes)
     compiled = import_openvino().Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

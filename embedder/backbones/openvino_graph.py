@@ -47,7 +47,7 @@ def find_images(model: Any, *, name: str) -> Images:
         ModelError: Its input is no batch of RGB images, or it can't be known which axis is that of the colours.
     """
     shape = model.input().get_partial_shape()
-    sides = _sides(shape)
+    sides = sides_of(shape)
     axes = [axis for axis in (_FIRST, _LAST) if len(sides) == _IMAGES_RANK and sides[axis] in (None, _COLOURS)]
     stated = [axis for axis in axes if sides[axis] == _COLOURS]
     axes = stated if len(stated) == 1 else [axis for axis in axes if _takes(model, axis, sides)]
@@ -63,7 +63,7 @@ def find_images(model: Any, *, name: str) -> Images:
     return Images(model, axis, size, sides[0])
 
 
-def _sides(shape: Any) -> tuple[int | None, ...]:
+def sides_of(shape: Any) -> tuple[int | None, ...]:
     """Return a partial shape's sides, None for any; empty where not even their number is known."""
     return () if shape.rank.is_dynamic else tuple(side.get_length() if side.is_static else None for side in shape)
 
@@ -218,7 +218,7 @@ def _to_rows(output: Any, pool: str | None, size: tuple[int, int], *, is_first: 
     from openvino import opset13
 
     values = opset13.convert(output, "f32")
-    sides = _sides(output.get_partial_shape())
+    sides = sides_of(output.get_partial_shape())
     if len(sides) == _IMAGES_RANK and _are_channels_first(sides[1:], size, is_first=is_first):
         values = opset13.transpose(values, np.array(_TO_LAST))
         sides = tuple(sides[axis] for axis in _TO_LAST)

@@ -259,8 +259,11 @@ def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) 
     if size is None:
         raise ImageError("decode", "damaged", "the JPEG XL has no readable header")
     _check_size(size, options)
-    with DECODE_MEMORY.take(size[0] * size[1] * PEAK_BYTES["JXL"]):
+    with contextlib.ExitStack() as reserved:  # released before the JPEG inside of it reserves its own
+        reserved.enter_context(DECODE_MEMORY.take(size[0] * size[1] * PEAK_BYTES["JXL"]))
         image = open_jpeg_xl(data, size)
+        if not isinstance(image, bytes):
+            held.push(reserved.pop_all())
     if isinstance(image, bytes):
         return _decode(image, options, held)
     rgb, n_levels, is_cleared = _to_rgb(image, Picture(data), stretches=options.stretches)

@@ -62,18 +62,18 @@ def is_image(head: bytes) -> bool:
     >>> is_image(b"GIF89a"), is_image(b"BMW prices went up"), is_image(b"")
     (True, False, False)
     """
+    if head.startswith(_SIGNATURES):  # most files
+        return True
     if head.startswith(b"RIFF"):
         return head[8:12] == b"WEBP"
     if head.startswith(b"BM"):  # two letters are too few: the size of the next header must match as well
         return len(head) >= _BMP_BYTES and struct.unpack("<I", head[14:18])[0] in _BMP_HEADERS
     if is_heic(head):
         return can_read_heic()
-    if is_jpeg_xl(head):
-        return can_read_jpeg_xl()
-    if raw_name(head):
-        return can_read_raw()
-    is_known = head.startswith(_SIGNATURES) or _NETPBM.match(head) is not None or _is_icon(head) or is_tga(head)
-    return is_known or (can_read_avif() and is_avif(head))
+    if _NETPBM.match(head) is not None or _is_icon(head) or is_tga(head):
+        return True
+    by_extra = (is_jpeg_xl(head) and can_read_jpeg_xl()) or (raw_name(head) is not None and can_read_raw())
+    return by_extra or (is_avif(head) and can_read_avif())
 
 
 def _is_icon(head: bytes) -> bool:

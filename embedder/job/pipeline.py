@@ -42,8 +42,27 @@ class BatchRows:
     rows: Rows
 
 
+@dataclasses.dataclass(kw_only=True)
+class Clocked:
+    """The seconds that a batch took.
+
+    Attributes:
+        read_s: Seconds a thread spent reading files.
+        decode_s: Seconds a thread spent decoding and resizing.
+        read_cpu_s: CPU seconds of reading.
+        decode_cpu_s: CPU seconds of hashing, decoding and resizing.
+        other_cpu_s: Those of them that other processes used.
+    """
+
+    read_s: float = 0.0
+    decode_s: float = 0.0
+    read_cpu_s: float = 0.0
+    decode_cpu_s: float = 0.0
+    other_cpu_s: float = 0.0
+
+
 @dataclasses.dataclass
-class Batch:
+class Batch(Clocked):
     """Decoded images of one shard.
 
     Attributes:
@@ -56,11 +75,6 @@ class Batch:
         failures: Images of the batch that could not be read or decoded.
         tally: Traits of the images, counted while they are decoded.
         pixels: [len(sizes), H, W, 3] uint8, in the host's memory, or where `Engine.prefetch` copied them.
-        read_s: Seconds a thread spent reading files.
-        decode_s: Seconds a thread spent decoding and resizing.
-        read_cpu_s: CPU seconds of reading.
-        decode_cpu_s: CPU seconds of hashing, decoding and resizing.
-        other_cpu_s: Those of them that other processes used.
     """
 
     requested: BatchRows
@@ -71,11 +85,6 @@ class Batch:
     failures: list[Failure] = dataclasses.field(default_factory=list)
     tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
     pixels: Any = None
-    read_s: float = 0.0
-    decode_s: float = 0.0
-    read_cpu_s: float = 0.0
-    decode_cpu_s: float = 0.0
-    other_cpu_s: float = 0.0
 
 
 class Decoder:
@@ -243,16 +252,6 @@ class Decoding:
         return [one if isinstance(one, ImageError) else failed.get(one, one) for one in self._images]
 
 
-class Clocked(Protocol):
-    """A batch that counts its seconds; see `Batch`."""
-
-    read_s: float
-    decode_s: float
-    read_cpu_s: float
-    decode_cpu_s: float
-    other_cpu_s: float
-
-
 @contextlib.contextmanager
 def time_decoding(batch: Clocked) -> Iterator[None]:
     """Count the block's seconds as decoding."""
@@ -347,14 +346,14 @@ def stream_batches(requests: Iterable[R], decoder: _Decoder[R, B], *, workers: i
             pool.shutdown(cancel_futures=True)
 
 
-def _open(source: Source, requested: _Requested) -> tuple[Iterable[Content], Batch]:
+def _open(source: Source, requested: _Requested) -> tuple[Iterable[Content], Clocked]:
     """Open the bytes of a batch, one batch at a time; a sequential source is read here."""
-    clock = Batch(BatchRows(0, is_last=False, rows=requested.rows))
+    clock = Clocked()
     contents = source.read(requested.rows)
     return list(time_reading(contents, clock)) if source.in_order else contents, clock
 
 
-def _decode(decoder: _Decoder[R, B], requested: R, opened: "Future[tuple[Iterable[Content], Batch]]") -> B:
+def _decode(decoder: _Decoder[R, B], requested: R, opened: "Future[tuple[Iterable[Content], Clocked]]") -> B:
     """Decode a batch; a whole batch is one call, so that threads rarely wait for Python."""
     contents, clock = opened.result()
     batch = decoder.batch(requested, contents)

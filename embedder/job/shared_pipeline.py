@@ -2,25 +2,30 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from frieze.core import ImageError, Rows
+from frieze.core import ImageError, Rows, count_cores
 from frieze.embedder.images.decode import MAX_PIXELS
 from frieze.embedder.images.prepare import prepare_for_all
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.pipeline import (
     Batch,
     BatchRows,
+    Clocked,
     Decoder,
     Decoding,
     cut_into_batches,
+    stream_batches,
     time_decoding,
     time_reading,
 )
-from frieze.embedder.sources import Content
+from frieze.embedder.sources import Content, Source
+from frieze.features import BackboneSpec
+
+_SAMPLE_BATCH = 32
 
 
 class TableRows(NamedTuple):
@@ -128,26 +133,16 @@ def _to_batch_rows(positions: Sequence[_Position]) -> BatchRows:
 
 
 @dataclasses.dataclass
-class SharedBatch:
+class SharedBatch(Clocked):
     """Decoded images of several tables.
 
     Attributes:
         requested: What was to be decoded.
         batches: For each table its images.
-        read_s: Seconds a thread spent reading files; this and the next as in `Batch`.
-        decode_s: Seconds of decoding and resizing.
-        read_cpu_s: CPU seconds of reading.
-        decode_cpu_s: CPU seconds of hashing, decoding and resizing.
-        other_cpu_s: Those of them that other processes used.
     """
 
     requested: SharedRows
     batches: list[Batch] = dataclasses.field(default_factory=list)
-    read_s: float = 0.0
-    decode_s: float = 0.0
-    read_cpu_s: float = 0.0
-    decode_cpu_s: float = 0.0
-    other_cpu_s: float = 0.0
 
 
 class SharedDecoder:
@@ -188,6 +183,25 @@ class SharedDecoder:
         prepared = prepare_for_all(content, [piece.spec for piece in pieces], max_pixels=self._max_pixels)
         for piece, one in zip(pieces, prepared, strict=True):
             piece.images.put(one)
+
+
+def stream_sample(
+    source: Source, rows: Rows, specs: Sequence[BackboneSpec], *, max_pixels: int = MAX_PIXELS
+) -> Generator[SharedBatch, None, None]:
+    """Decode the same images for several backbones, on all cores, without perceptual hashes.
+
+    Args:
+        source: The images.
+        rows: int64 [n], the listing's, ascending.
+        specs: Image size, fit and version of decoding of each backbone.
+        max_pixels: Largest width times height accepted.
+
+    Yields:
+        The batches in order; close it where not all are taken.
+    """
+    decoders = [Decoder(source, spec, max_pixels=max_pixels, hashes=False) for spec in specs]
+    requests = share_rows([TableRows([rows], 1, _SAMPLE_BATCH)] * len(specs))
+    return stream_batches(requests, SharedDecoder(decoders, max_pixels=max_pixels), workers=count_cores())
 
 
 class _Piece:

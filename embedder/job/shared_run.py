@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frieze.core import Rows, count_cores, evenly_spaced, read_core_times
+from frieze.core import Rows, evenly_spaced, read_core_times
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import SIZE
@@ -16,12 +16,17 @@ from frieze.embedder.job.pipeline import Batch, Decoder, stream_batches
 from frieze.embedder.job.run import Progress, Run, RunStats
 from frieze.embedder.job.select_engine import EngineChoice
 from frieze.embedder.job.shard_writer import ShardWriter
-from frieze.embedder.job.shared_pipeline import SharedBatch, SharedDecoder, TableRows, join_batches, share_rows
+from frieze.embedder.job.shared_pipeline import (
+    SharedBatch,
+    SharedDecoder,
+    TableRows,
+    join_batches,
+    share_rows,
+    stream_sample,
+)
 from frieze.embedder.job.timing import StageTimes, measure_load
 from frieze.embedder.sources import Source
 from frieze.features import BackboneSpec
-
-_SAMPLE_BATCH = 32
 
 
 def embed_together(runs: Sequence[Run], backbones: Sequence[Backbone], *, progress: Progress) -> list[RunStats]:
@@ -93,10 +98,7 @@ def decode_for_all(
     Returns:
         For each backbone uint8 [m, H, W, 3] of the m <= n usable images, and the seconds that a thread took for one.
     """
-    decoders = [Decoder(source, spec, max_pixels=max_pixels, hashes=False) for spec in specs]
-    decoder = SharedDecoder(decoders, max_pixels=max_pixels)
-    requests = share_rows([TableRows([rows], 1, _SAMPLE_BATCH)] * len(specs))
-    batches = list(stream_batches(requests, decoder, workers=count_cores()))
+    batches = list(stream_sample(source, rows, specs, max_pixels=max_pixels))
     seconds = sum(batch.read_s + batch.decode_s for batch in batches) / len(rows)
     of_each = zip(*(batch.batches for batch in batches), strict=True)
     return [(np.concatenate([batch.pixels for batch in one]), seconds) for one in of_each]

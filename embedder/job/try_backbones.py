@@ -21,13 +21,11 @@ from frieze.embedder.engines.benchmark import measure_rate
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import SIZE, CalibrationSample
 from frieze.embedder.job.options import JobOptions
-from frieze.embedder.job.pipeline import Decoder, stream_batches
 from frieze.embedder.job.select_engine import choose_engine
-from frieze.embedder.job.shared_pipeline import SharedDecoder, TableRows, share_rows
+from frieze.embedder.job.shared_pipeline import stream_sample
 from frieze.embedder.sources import Source
 from frieze.features import BackboneSpec, Manifest
 
-_BATCH = 32
 _NO_TABLE = Path(os.devnull)
 """No graph in int8 lies there."""
 CROP_SHARE = 0.7
@@ -116,11 +114,9 @@ class _Sample(NamedTuple):
 
 def _decode(source: Source, rows: Rows, specs: Sequence[BackboneSpec]) -> _Sample:
     """Decode the sample; equal bytes count once."""
-    decoder = SharedDecoder([Decoder(source, spec, hashes=False) for spec in specs])
-    requests = share_rows([TableRows([rows], 1, _BATCH)] * len(specs))
     decoded: list[dict[bytes, tuple[int, npt.NDArray[np.uint8]]]] = [{} for _ in specs]
     seconds, n_usable = 0.0, 0
-    with contextlib.closing(stream_batches(requests, decoder, workers=count_cores())) as batches:
+    with contextlib.closing(stream_sample(source, rows, specs)) as batches:
         for shared in batches:
             seconds, n_usable = seconds + shared.read_s + shared.decode_s, n_usable + len(shared.batches[0].rows)
             for known, batch in zip(decoded, shared.batches, strict=True):

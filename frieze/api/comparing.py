@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
-from frieze.api.paths import is_url, to_local_path
+from frieze.api.label_source import absolute_labels
 from frieze.core import InputError, counted
 
 if TYPE_CHECKING:
@@ -114,10 +114,9 @@ def _to_requests(backbones: str | Sequence[str], *, pixels: str | None, pool: st
 
 
 def _to_source_options(labels: str | Path | None, label: str | None) -> "SourceOptions":
-    from frieze.embedder import LABELS, SourceOptions
+    from frieze.embedder import SourceOptions
 
-    is_path = labels not in (None, *LABELS) and not is_url(str(labels))
-    return SourceOptions(labels=str((to_local_path(str(labels)) if is_path else labels) or "folder"), label=label)
+    return SourceOptions(labels=str(absolute_labels(labels) or "folder"), label=label)
 
 
 def _to_row(tried: "TriedBackbone", n_images: int) -> dict[str, Any]:

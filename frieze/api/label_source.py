@@ -18,6 +18,14 @@ _HINT = (
 )
 
 
+def absolute_labels(labels: str | Path | None) -> str | Path | None:
+    """Make the path of a file of labels absolute; `folder`, `none` and a URL stay."""
+    from frieze.embedder import LABELS
+
+    is_path = labels not in (None, "", *LABELS) and not is_url(str(labels))
+    return str(to_local_path(str(labels))) if is_path else labels
+
+
 def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | None) -> tuple[Features, dict[str, Any]]:
     """Open a table with labels of its own, of one of its columns, or of a file.
 

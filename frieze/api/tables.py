@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from frieze import features as stored
 from frieze import terminal
 from frieze.api.folder_kinds import describe
-from frieze.api.paths import is_url, to_local_or_bucket_path, to_local_path
+from frieze.api.label_source import absolute_labels
+from frieze.api.paths import to_local_or_bucket_path, to_local_path
 from frieze.core import InputError, counted
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def embed(
 def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
     import frieze.embedder
 
-    given["labels"] = _to_absolute(given["labels"])
+    given["labels"] = absolute_labels(given["labels"])
     one_or_several = given["backbone"]
     given["backbone"] = (
         [_to_handle(one) for one in one_or_several] if isinstance(one_or_several, list) else _to_handle(one_or_several)
@@ -176,14 +177,6 @@ def _split_by_table(given: dict[str, Any]) -> list[dict[str, Any]]:
                 hint="Give `out` once for each table, and each other option once, or once for each table.",
             )
     return [given | {name: values[table % len(values)] for name, values in lists.items()} for table in range(n_tables)]
-
-
-def _to_absolute(labels: str | Path | None) -> str | Path | None:
-    """Make the path of a file of labels absolute, since the table stores it."""
-    from frieze.embedder import LABELS
-
-    is_path = labels not in (None, "", *LABELS) and not is_url(str(labels))
-    return str(to_local_path(str(labels))) if is_path else labels
 
 
 def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions"]:

@@ -1,5 +1,6 @@
 """Formats beside the usual ones: each gives the picture that was saved, by Pillow or the package that wrote it."""
 
+import contextlib
 import io
 import struct
 
@@ -9,6 +10,8 @@ from PIL import Image
 
 from frieze.core import ImageError
 from frieze.embedder import decode
+from frieze.embedder.images.decode import decoded
+from frieze.embedder.images.decode_memory import DECODE_MEMORY
 from frieze.embedder.images.jpeg_xl import read_size
 from frieze.embedder.images.open_image import has_several
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image, is_tga
@@ -187,3 +190,20 @@ def test_a_truncated_avif_is_damaged(photo):
     with pytest.raises(ImageError) as caught:
         decode(data[: len(data) // 2], side_px=32)
     assert caught.value.reason in ("damaged", "truncated")
+
+
+def test_memory_of_a_jpeg_xl(photo, monkeypatch):
+    """Its memory is reserved as long as its pixels are used."""
+    pytest.importorskip("pillow_jxl")
+    events = []
+
+    @contextlib.contextmanager
+    def take(size):
+        events.append("taken")
+        yield
+        events.append("released")
+
+    monkeypatch.setattr(DECODE_MEMORY, "take", take)
+    with decoded(encoded(photo(1, *SIZE), "JXL"), side_px=32):
+        assert events == ["taken"]
+    assert events == ["taken", "released"]
