@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from frieze.core import InputError
 from frieze.embedder.sources import SourceOptions
-from frieze.embedder.sources.archives import base as archives
+from frieze.embedder.sources.archives import compressed as archives
 from frieze.embedder.sources.open import open_source
 
 
@@ -86,35 +86,13 @@ def test_each_is_opened_once(shards, monkeypatch):
     assert opened[2].closed
 
 
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [
-        ("a.tar.gz", "gunzip"),
-        ("two words.tgz", "gunzip"),
-        ("a.TAR.BZ2", "bunzip2"),
-        ("a.tar.xz", "unxz"),
-        ("a.tar.zst", "unzstd"),
-        ("a.tfrecord.gz", "gunzip"),
-        ("a.tfrecord-00000-of-00001.gz", "gunzip"),
-    ],
-)
-def test_compressed(name, command, tmp_path):
-    """A compressed archive alone is rejected with what makes it a plain one."""
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match=r"it is compressed: its images can't be read one by one\.") as caught:
-        open_source(str(tmp_path / name), SourceOptions())
-    quote = "'" if " " in name else ""
-    assert caught.value.hint == f"Decompress it: {command} {quote}{tmp_path}/{name}{quote}"
-
-
-@pytest.mark.parametrize("name", ["aa.tar.gz", "aa.tgz"])
+@pytest.mark.parametrize("name", ["aa.tar.gz", "aa.tgz", "aa.tar"])
 def test_one_compressed_of_many(name, pair):
-    """A compressed archive beside others is a failure, and these are listed."""
+    """A compressed archive beside others is read as they are, also without an ending that says so."""
     (pair[1] / name).write_bytes(gzip.compress((pair[1] / "a.tar").read_bytes()))
     source = open_source(str(pair[1]), SourceOptions())
-    message = "it is compressed: its images can't be read one by one"
-    assert failures(source) == [(name, "list", "compressed", message)]
-    assert read(source) == [image(number) for number in range(4)]
+    assert failures(source) == []
+    assert read(source, range(6)) == [image(number) for number in (0, 1, 0, 1, 2, 3)]
 
 
 @pytest.mark.parametrize(("data", "message"), [(b"", "empty file"), (b"text" * 200, "invalid header")])
