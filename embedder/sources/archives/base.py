@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import urllib.parse
 from collections import Counter
@@ -23,7 +24,9 @@ from frieze.features import Failure
 
 _PARTNERS = "a description and its image share their names up to the first dot, as in WebDataset"
 _SAMPLES = "each image takes the description next to it, and none where that is ambiguous"
+_INNER = re.compile(r"\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|tzst)$")
 _HINTS = {
+    "archive inside": "Unpack the outer one, and pass the folder: unzip {path} -d FOLDER, or tar xf {path} -C FOLDER",
     "encrypted": "Unpack it with its password, and pass the folder: unzip {path} -d FOLDER",
 }
 """Reason of a failure -> hint, for sources of which nothing can be read."""
@@ -77,7 +80,10 @@ class Archive:
         return self.excluded.matches(name)
 
     def ignore(self, name: str, head: bytes = b"") -> None:
-        """Count a member that is no image, by its format."""
+        """Count a member that is no image, by its format; one that is an archive itself is a failure."""
+        if _INNER.search(name.lower()):
+            self.fail("archive inside", "an archive inside another is not read", below=f"/{to_id(name)}")
+            return
         self.n_ignored += 1
         self.ignored[format_of(name, head)] += 1
 

@@ -223,11 +223,11 @@ class _Checkpoints:
         """Keep a checkpoint if the last one is far enough before."""
         if at - (self._all[-1].at if self._all else 0) < self._spacing:
             return
-        found = stream.checkpoint()
-        if found is None:
+        kept = stream.checkpoint()
+        if kept is None:
             return
         with self._lock:
-            self._all.append(_Checkpoint(at, *found))
+            self._all.append(_Checkpoint(at, *kept))
             if len(self._all) > _MAX_CHECKPOINTS:
                 self._all, self._spacing = self._all[1::2], self._spacing * 2
 
@@ -288,27 +288,27 @@ class CompressedFile(io.RawIOBase):
         Raises:
             ImageError: The data are damaged, cut short or a decompression bomb.
         """
-        wanted = self._at + size if size >= 0 else sys.maxsize
+        stop = self._at + size if size >= 0 else sys.maxsize
         before = self._checkpoints.before(self._at)
         if self._at < self._start or (before is not None and before.at > self.end):
             self._begin(self._at)
         pieces = []
         while True:
-            piece = self._window[max(0, self._at - self._start) : max(0, wanted - self._start)]
+            piece = self._window[max(0, self._at - self._start) : max(0, stop - self._start)]
             pieces.append(piece)
             self._at += len(piece)
-            if self._at >= wanted or not self._pull():
+            if self._at >= stop or not self._pull():
                 return b"".join(pieces)
 
     def _begin(self, at: int) -> None:
         """Begin to decompress at the last checkpoint before a position."""
-        found = self._checkpoints.before(at)
-        self._window, self._start = b"", 0 if found is None else found.at
-        self._file.seek(0 if found is None else found.file_at)
-        if found is None:
+        checkpoint = self._checkpoints.before(at)
+        self._window, self._start = b"", 0 if checkpoint is None else checkpoint.at
+        self._file.seek(0 if checkpoint is None else checkpoint.file_at)
+        if checkpoint is None:
             self._stream = self._method.open(self._file)
         else:
-            self._stream = _Streams(self._file, _Inflate, found.state.copy())
+            self._stream = _Streams(self._file, _Inflate, checkpoint.state.copy())
 
     def _pull(self) -> bool:
         """Decompress the next piece; return whether there was one."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from frieze.core import InputError, is_remote
 from frieze.embedder.sources.base import File, Source, SourceOptions
 from frieze.embedder.sources.files import to_id
+from frieze.embedder.sources.label_lists import join_label_lists, split_label_lists
 from frieze.embedder.sources.tables.base64_images import refuse_base64
 from frieze.embedder.sources.tables.column_names import ID, IMAGE, LABEL, PATH, choose_column
 from frieze.embedder.sources.tables.infer_types import infer_types, replace_missing
@@ -47,7 +48,7 @@ def open_manifest(files: Sequence[File], source: str, options: SourceOptions) ->
     failures: list[Failure] = []
     notes: list[str] = []
     tables = [_read_references(file, options, failures, notes) for file in files]
-    references = concat_tables(tables, source)
+    references = join_label_lists(concat_tables(tables, source))
     if files[0].uri.lower().endswith(UNTYPED):  # then all are; types are inferred from all files together
         references = infer_types(references, references.column_names[len(_LISTED) :])
     folder = files[0].uri.rpartition("/")[0] or "/"
@@ -95,7 +96,9 @@ def _read_references(file: File, options: SourceOptions, failures: list[Failure]
     """Return id, uri, label and the user's columns of each row with a path; rows without one are failures."""
     names = read_header(file.uri)
     chosen = choose_columns(names, options, file.uri)
-    table = read_table(file.uri, names, text=list(chosen.values()))
+    table = read_table(file.uri, names, text=list(chosen.values()), lists=chosen.get("label"))
+    if options.labels != "none":
+        table, chosen = split_label_lists(table, chosen)
     notes.extend(read_notes(file.uri))
     if "label" in chosen:
         labels, label_notes = replace_missing(table[chosen["label"]], file.uri)

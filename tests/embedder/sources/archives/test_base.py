@@ -1,6 +1,7 @@
 import gzip
 import io
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -180,3 +181,21 @@ def test_too_large(pair):
     """An image of more bytes than are allowed is rejected before it is read."""
     source = open_source(str(pair[1]), SourceOptions(max_bytes=len(image(1))))
     assert read(source) == [image(0), image(1), "too large", "too large"]
+
+
+@pytest.mark.parametrize("inner", ["more.ZIP", "x/more.tar", "more.tar.gz"])
+def test_archive_inside(inner, tmp_path):
+    """An archive inside another is a failure by its name, and no image of it goes missing without a word."""
+    write_tar(tmp_path / "a.tar", {"0.jpg": image(0), inner: b"PK"})
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("1.jpg", image(1))
+        archive.writestr(inner, b"PK")
+    for name in ("a.tar", "b.zip"):
+        source = open_source(str(tmp_path / name), SourceOptions())
+        message = "an archive inside another is not read"
+        assert failures(source) == [(f"{name}/{inner}", "list", "archive inside", message)]
+        assert (len(source.listing.images), source.listing.n_ignored) == (1, 0)
+    write_tar(tmp_path / "a.tar", {inner: b"PK"})
+    with pytest.raises(InputError, match="can't be read: an archive inside another is not read") as caught:
+        open_source(str(tmp_path / "a.tar"), SourceOptions())
+    assert caught.value.hint.startswith("Unpack the outer one")

@@ -150,10 +150,10 @@ def test_checkpoints(tmp_path, monkeypatch):
             assert file.read(8000) == data[at : at + 8000]
         file.seek(len(data) + 5)
         assert (file.read(3), begun) == (b"", len(data))
-    found = checkpoints_of(
+    kept = checkpoints_of(
         str(tmp_path / "a.gz"), ((tmp_path / "a.gz").stat().st_size, (tmp_path / "a.gz").stat().st_mtime_ns)
     )
-    assert 1 <= len(found._all) <= 5
+    assert 1 <= len(kept._all) <= 5
 
 
 def test_last_member_begins_at_a_checkpoint(tmp_path, monkeypatch):

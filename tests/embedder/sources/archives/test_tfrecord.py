@@ -135,7 +135,7 @@ def test_features_of_some_records(listed):
         ({"image/class/text": b"owl", "image/class/label": 3}, {}, "owl", {"image/class/label": 3}),
         ({"image/class/text": b"", "image/class/label": 3}, {}, "3", {"image/class/text": ""}),
         ({"label": 7, "class": b"x"}, {}, "7", {"class": "x"}),
-        ({"label": [7, 8]}, {}, None, {"source_label": [7, 8]}),
+        ({"label": [7, 8]}, {}, None, {"labels": ["7", "8"]}),
         ({"label": 7, "kind": b"owl"}, {"label": "kind"}, "owl", {"source_label": 7}),
         ({"label": 7}, {"labels": "none"}, None, {"source_label": 7}),
     ],
@@ -420,7 +420,7 @@ def test_lists_of_labels(listed):
     records = [{"image": image(n), "label": list(range(n + 1)) if n < 3 else []} for n in range(4)]
     source = listed(records)
     assert [row["label"] for row in rows(source)] == ["0", None, None, None]
-    assert [one["source_label"] for one in columns(source)] == [[0], [0, 1], [0, 1, 2], []]
+    assert [one["labels"] for one in columns(source)] == [["0"], ["0", "1"], ["0", "1", "2"], []]
     assert columns(listed(records[::3])) == [{}, {}]
 
 
