@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from frieze.core import InputError
 from frieze.embedder.sources.archives.parquet import open_parquet, read_row
+from frieze.embedder.sources.archives.stacks import open_stacks, read_stacked
 from frieze.embedder.sources.archives.tar import open_tar, read_member
 from frieze.embedder.sources.archives.tfrecord import open_tfrecord, read_record
 from frieze.embedder.sources.archives.zip_archive import open_zip, read_zipped
@@ -43,6 +44,9 @@ KINDS: dict[str, Kind] = {
         read_record,
     ),
     "zip": Kind("zip archives", re.compile(r"\.zip$"), open_zip, read_zipped),
+    "stack": Kind(
+        "files of arrays", re.compile(r"\.(npy(\.gz)?|npz|h5|hdf5)$|idx[34]-ubyte(\.gz)?$"), open_stacks, read_stacked
+    ),
     "parquet": Kind("Parquet files", re.compile(r"\.parquet$"), open_parquet, read_row),
     "csv": Kind("CSV manifests", re.compile(r"\.(csv|tsv)$"), open_manifest),
     "jsonl": Kind("JSONL manifests", re.compile(r"\.(jsonl|ndjson)$"), open_manifest),
