@@ -21,6 +21,7 @@ from frieze.embedder.sources.archives.base import Archive, ByteRanges, open_arch
 from frieze.embedder.sources.archives.compressed import content_bytes, open_archive
 from frieze.embedder.sources.archives.example import Record, parse
 from frieze.embedder.sources.archives.record_images import RecordImage, find_images, image_names, is_known, list_names
+from frieze.embedder.sources.archives.tfds import read_dataset_info
 from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import stat_uri
 from frieze.embedder.sources.listing import ImageRecord
@@ -89,6 +90,9 @@ def _index(uri: str, stat: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
+    info = read_dataset_info(archive.uri)
+    if info is not None:
+        archive.notes.add(info.note)
     for number, (offset, size_bytes) in enumerate(_records(file, content_bytes(file, archive.stat[0]))):
         try:
             data = _read(file, offset, size_bytes, archive.options.max_bytes)
@@ -103,7 +107,8 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
         for image in find_images(record, archive.options.image):
             # Equal bytes earlier in the record are the same image. Bare samples are found again in their record.
             at = -offset if image.shape else offset + data.find(image.data)
-            yield _to_record(archive, image, number, at)
+            described = image if info is None else image._replace(features=info.translate(image.features))
+            yield _to_record(archive, described, number, at)
         if image is None:
             archive.ignore("record without an image")
         else:
