@@ -11,6 +11,7 @@ from frieze.embedder.sources.archives.tar import open_tar, read_member
 from frieze.embedder.sources.archives.tfrecord import open_tfrecord, read_record
 from frieze.embedder.sources.archives.zip_archive import open_zip, read_zipped
 from frieze.embedder.sources.base import File, Source, SourceOptions
+from frieze.embedder.sources.tables.database import open_database, read_queried
 from frieze.embedder.sources.tables.manifest import open_manifest
 from frieze.embedder.sources.tables.path_list import open_list
 
@@ -50,6 +51,7 @@ KINDS: dict[str, Kind] = {
     "parquet": Kind("Parquet files", re.compile(r"\.parquet$"), open_parquet, read_row),
     "csv": Kind("CSV manifests", re.compile(r"\.(csv|tsv)$"), open_manifest),
     "jsonl": Kind("JSONL manifests", re.compile(r"\.(jsonl|ndjson)$"), open_manifest),
+    "database": Kind("databases", re.compile(r"\.(db|sqlite3?|duckdb)$"), open_database, read_queried),
     "list": Kind("lists of paths", re.compile(r"\.(txt|lst)$"), open_list),
 }
 """All kinds; the first match wins."""

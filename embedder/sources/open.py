@@ -41,7 +41,7 @@ LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
 
 
-_PATH_LISTS = ("parquet", "csv", "jsonl", "list")
+_PATH_LISTS = ("parquet", "csv", "jsonl", "list", "database")
 """Kinds of files that may refer to images by path."""
 
 
@@ -68,6 +68,10 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     Raises:
         InputError: The source does not exist or holds no image.
     """
+    if options.query is not None and file_kind(str(source)) != "database":
+        raise InputError(
+            f"{source} is no database, so `query` means nothing there.", hint="Leave `query` out, or give a .db file."
+        )
     pattern = None if options.label_from is None else compile_label_pattern(options.label_from)
     if pattern is not None and options.labels != "folder":
         raise InputError(

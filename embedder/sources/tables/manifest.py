@@ -104,6 +104,20 @@ def _read_references(file: File, options: SourceOptions, failures: list[Failure]
         labels, label_notes = replace_missing(table[chosen["label"]], file.uri)
         table = table.set_column(table.column_names.index(chosen["label"]), chosen["label"], labels)
         notes.extend(label_notes)
+    references, without_path = to_references(table, chosen, file)
+    failures.extend(without_path)
+    return references
+
+
+def to_references(table: pa.Table, chosen: dict[str, str], file: File) -> tuple[pa.Table, list[Failure]]:
+    """Return id, uri, label and the user's columns of each row of a table with a path, and a failure for each other.
+
+    Args:
+        table: The table; its columns of paths, ids and labels are text.
+        chosen: From `choose_columns`.
+        file: The file that it was read from; relative paths begin at its folder.
+    """
+    failures: list[Failure] = []
     has_path = replace_missing(table[chosen["image"]], file.uri)[0].is_valid()
     for row in np.flatnonzero(~np.asarray(has_path)).tolist():
         stated_id = table[chosen["id"]][row].as_py() if "id" in chosen else None
@@ -119,7 +133,7 @@ def _read_references(file: File, options: SourceOptions, failures: list[Failure]
         "label": table[chosen["label"]] if "label" in chosen else pa.nulls(len(table), _TEXT),
     }
     rest = split_columns(table, chosen)
-    return pa.table(listed | {name: rest[name] for name in rest.column_names})
+    return pa.table(listed | {name: rest[name] for name in rest.column_names}), failures
 
 
 def _path_to_id(path: str) -> str:
