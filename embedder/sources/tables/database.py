@@ -22,7 +22,10 @@ _ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION,
 _SQLITE = b"SQLite format 3\0"
 _N_ROWS = 256
 _TABLES = "select table_name, column_name from information_schema.columns order by table_name, ordinal_position"
-_SQLITE_TABLES = "select m.name as a, c.name as b from sqlite_master m, pragma_table_info(m.name) c where m.type in ('table', 'view')"
+_SQLITE_TABLES = (
+    "select m.name as a, c.name as b from sqlite_master m, pragma_table_info(m.name) c"
+    " where m.type in ('table', 'view')"
+)
 
 
 def open_database(files: Sequence[File], source: str, options: SourceOptions) -> Source:
