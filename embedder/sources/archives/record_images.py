@@ -11,6 +11,9 @@ from frieze.embedder.sources.archives.example import Record
 from frieze.embedder.sources.archives.samples import encode_samples, stated_shape
 from frieze.embedder.sources.tables.column_names import IMAGE
 
+_MIN_BYTES = 12
+"""No image file is smaller."""
+
 
 class RecordImage(NamedTuple):
     """One image of a record.
@@ -57,15 +60,16 @@ def find_images(record: Record, option: str | None) -> Iterator[RecordImage]:
 
 def image_names(features: dict[str, Any], option: str | None) -> list[str]:
     """Return the features that may be the image of a record, the most likely first."""
-    names = (*IMAGE, *features) if option is None else (option,)
+    names = dict.fromkeys((*IMAGE, *features) if option is None else (option,))
     single = [name for name in names if isinstance(features.get(name), list) and len(features[name]) == 1]
     recognized = [name for name in single if is_known(features, features[name][0])]
-    return recognized + [name for name in single if name == option or name in IMAGE]
+    return recognized + [name for name in single if (name == option or name in IMAGE) and name not in recognized]
 
 
 def is_known(features: dict[str, Any], data: bytes) -> bool:
     """Return whether bytes are an image, by their signature or by the shape that the record states."""
-    return is_image(data) or stated_shape(features, data) is not None
+    may_be_file = len(data) >= _MIN_BYTES  # most texts are shorter, and the signatures of a million cost minutes
+    return (may_be_file and is_image(data)) or stated_shape(features, data) is not None
 
 
 def list_names(record: Record, option: str | None = None) -> list[str]:

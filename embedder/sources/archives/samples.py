@@ -45,8 +45,10 @@ def stated_shape(features: Mapping[str, Any], data: bytes) -> tuple[int, int, in
     >>> stated_shape({"height": [2], "width": [3], "depth": [1]}, bytes(6)), stated_shape({"height": [2]}, bytes(6))
     ((2, 3, 1), None)
     """
+    if data.startswith(_ENCODED):
+        return None
     height, width = _number(features, _HEIGHT), _number(features, _WIDTH)
-    if not height or not width or data.startswith(_ENCODED):
+    if not height or not width:
         return None
     channels = _number(features, _DEPTH) or len(data) // (height * width)
     is_whole = channels in CHANNELS and height * width * channels == len(data)
