@@ -47,8 +47,8 @@ _PATH_LISTS = ("parquet", "csv", "jsonl", "list", "database")
 
 
 _SOURCES = (
-    "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
-    " - for a list of paths on stdin, or s3://BUCKET/PREFIX"
+    "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl, .txt, .h5 or"
+    " .npy file, a database, - for a list of paths on stdin, or s3://BUCKET/PREFIX"
 )
 
 
