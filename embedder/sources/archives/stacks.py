@@ -110,7 +110,7 @@ def _choose(archive: Archive, arrays: Sequence[Array]) -> list[Array]:
         raise ImageError("list", _REFUSED, f"no array holds images: {', '.join(shapes[:5]) or 'there is none'}")
     if len(chosen) > 1 and not are_images(_full_name(archive, chosen[0])):
         names = ", ".join(one.name for one in chosen)
-        raise ImageError("list", _REFUSED, f"several arrays may be its images: {names}: choose one with --image NAME")
+        raise ImageError("list", _REFUSED, f"several arrays may be its images: {names}: choose one with `image='NAME'`")
     others = [one.name for one in candidates if one not in chosen]
     if others:
         archive.notes.add(f"Other arrays of {archive.id} that may be images are not read: {', '.join(others)}.")

@@ -110,7 +110,7 @@ def test_other_types(name, dtype, tmp_path):
 def test_which_array(tmp_path):
     """Arrays of the same shape without a usual name must be chosen from; others than the usual ones are noted."""
     path = write(tmp_path / "a.npz", one=COLOUR, two=COLOUR[::-1])
-    with pytest.raises(InputError, match=r"several arrays may be its images: one, two: choose one with --image NAME"):
+    with pytest.raises(InputError, match=r"several arrays may be its images: one, two: choose one with .image='NAME'"):
         listed(path)
     assert np.array_equal(pictures(listed(path, image="two"))[0], COLOUR[-1])
     with pytest.raises(InputError, match="No image has a key three; there are: one, two"):
