@@ -129,8 +129,11 @@ class Manifest:
 
 
 def is_features(folder: TablePath) -> bool:
-    """Return whether a folder holds a table of features."""
-    return (folder / NAME).is_file()
+    """Return whether a folder holds a table of features.
+
+    Folders of TensorFlow Datasets hold a `features.json`, too, beside their own `dataset_info.json`.
+    """
+    return (folder / NAME).is_file() and not (folder / "dataset_info.json").is_file()
 
 
 def _hint(folder: TablePath) -> str:

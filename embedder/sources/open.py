@@ -17,6 +17,7 @@ from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.embedder.sources.base import File, Source, SourceOptions
 from frieze.embedder.sources.bucket import open_remote
+from frieze.embedder.sources.entry_points import is_registered, open_registered, read_registered
 from frieze.embedder.sources.exclude import ExcludePatterns
 from frieze.embedder.sources.files import read_uri, to_path, to_uri
 from frieze.embedder.sources.folder import is_image_name, open_files, open_folder
@@ -41,13 +42,13 @@ LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
 
 
-_PATH_LISTS = ("parquet", "csv", "jsonl", "list")
+_PATH_LISTS = ("parquet", "csv", "jsonl", "list", "database")
 """Kinds of files that may refer to images by path."""
 
 
 _SOURCES = (
-    "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
-    " - for a list of paths on stdin, or s3://BUCKET/PREFIX"
+    "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl, .txt, .h5 or"
+    " .npy file, a database, - for a list of paths on stdin, or s3://BUCKET/PREFIX"
 )
 
 
@@ -68,6 +69,10 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     Raises:
         InputError: The source does not exist or holds no image.
     """
+    if options.query is not None and file_kind(str(source)) != "database":
+        raise InputError(
+            f"{source} is no database, so `query` means nothing there.", hint="Leave `query` out, or give a .db file."
+        )
     pattern = None if options.label_from is None else compile_label_pattern(options.label_from)
     if pattern is not None and options.labels != "folder":
         raise InputError(
@@ -148,6 +153,8 @@ def _check_has_columns(source: Source, columns: dict[str, str | None]) -> None:
 def _open(source: Any, options: SourceOptions) -> Source:
     if not isinstance(source, str | Path):
         return open_in_memory(source, options)
+    if is_registered(source):
+        return open_registered(str(source), options)
     return open_stdin(options) if source == STDIN else _open_path(str(source), options)
 
 
@@ -155,8 +162,8 @@ def is_listed_as(source: Any, name: str) -> bool:
     """Return whether a source is the one with this name in a stored listing, without listing it."""
     if not isinstance(source, str | Path):
         current = NAME
-    elif source == STDIN:
-        current = STDIN
+    elif source == STDIN or is_registered(source):
+        current = str(source)
     elif is_remote(str(source)):
         current = str(source).rstrip("/")
     else:
@@ -166,7 +173,7 @@ def is_listed_as(source: Any, name: str) -> bool:
 
 def has_columns(source: Any) -> bool:
     """Return whether a source has columns, such as a manifest, by its name and without listing it."""
-    return isinstance(source, str | Path) and file_kind(str(source)) not in (None, "list")
+    return is_registered(source) or (isinstance(source, str | Path) and file_kind(str(source)) not in (None, "list"))
 
 
 def _open_path(source: str, options: SourceOptions) -> Source:
@@ -269,6 +276,8 @@ def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:
     Raises:
         ImageError: The image can't be read, is none by its signature, or is larger than `max_bytes`.
     """
+    if is_registered(uri):
+        return read_registered(uri)
     container, kind = uri, None
     while "/" in container.rstrip("/") and (kind is None or kind.read is None):
         container = container.rpartition("/")[0]

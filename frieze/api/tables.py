@@ -53,6 +53,7 @@ def embed(
     id: str | None = None,  # noqa: A002  the option's name
     label: str | None = None,
     label_from: str | None = None,
+    query: str | None = None,
     exclude: str | Sequence[str] = (),
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
@@ -112,6 +113,7 @@ def embed(
         label: Column of the labels; a usual name by default.
         label_from: A regular expression in place of `labels`: its first match in the path below the source gives the
             label, by its group (`batch_([0-9]+)/`) or as a whole.
+        query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
             below the source (`2019/**/small`).
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
@@ -131,13 +133,13 @@ def embed(
     Raises:
         InputError: The request can't be met; the hint says what to change. What is stored stays.
     """
-    documents = _embed(**locals())
-    return documents if isinstance(out, list) else documents[0]
+    return _embed(**locals())
 
 
-def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
+def _embed(source: Any, *, dry_run: bool, **given: Any) -> Any:
     import frieze.embedder
 
+    makes_several = isinstance(given["out"], list)
     given["labels"] = absolute_labels(given["labels"])
     one_or_several = given["backbone"]
     given["backbone"] = (
@@ -152,7 +154,8 @@ def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
     run = frieze.embedder.estimate_tables if dry_run else frieze.embedder.embed_tables
     with terminal.progress("Estimating" if dry_run else "Embedding", "images") as step:
         documents = run(source, requests, progress=step)
-    return [document | options for document, options in zip(documents, recalled, strict=True)]
+    documents = [document | options for document, options in zip(documents, recalled, strict=True)]
+    return documents if makes_several else documents[0]
 
 
 def _to_handle(backbone: Any) -> str | None:
@@ -202,7 +205,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
     exclude = tuple(left.pop("exclude"))
     source = SourceOptions(
-        exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label", "label_from")
+        exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label", "label_from", "query")
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from frieze.core import ImageError, InputError, Rows
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import map_uris, open_uri, stat_uri, to_id
+from frieze.embedder.sources.label_lists import join_label_lists, split_label_lists
 from frieze.embedder.sources.tables.manifest import choose_columns, open_manifest, split_columns
 from frieze.embedder.sources.tables.read import concat_tables, read_header, read_table, translate_read_errors
 from frieze.embedder.sources.tables.referenced_images import check_ids, read_referenced, resolve_path, stat_or_error
@@ -42,7 +43,7 @@ def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> 
     if _bytes_column(files[0].uri, options) is None:
         return open_manifest(files, source, options)
     opened = [_ImageFile(file, options) for file in files]
-    images = concat_tables([LISTING.empty_table(), *(file.table for file in opened)], source)
+    images = join_label_lists(concat_tables([LISTING.empty_table(), *(file.table for file in opened)], source))
     check_ids(images["id"], source)
     read = _Cursor(opened, options.max_bytes).read
     return Source(Listing(source, images), read, in_order=True, has_columns=True)
@@ -124,7 +125,10 @@ class _ImageFile:
     def _read_rows(self, file: File, names: Sequence[str], options: SourceOptions) -> pa.Table:
         chosen = choose_columns(names, options, file.uri)
         kept = [name for name in names if name != chosen["image"]]
-        table = read_table(file.uri, kept, text=[name for name in chosen.values() if name in kept])
+        text = [name for name in chosen.values() if name in kept]
+        table = read_table(file.uri, kept, text=text, lists=chosen.get("label"))
+        if options.labels != "none":
+            table, chosen = split_label_lists(table, chosen)
         n_rows = self.starts[-1]
         ids = pa.chunked_array([pa.array([f"{to_id(file.name)}/{row}" for row in range(n_rows)], pa.string())])
         listed = {

@@ -62,6 +62,11 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     help="Label by the first match in an image's path below SOURCE: its group, or all of it.",
 )
 @click.option(
+    "--query",
+    metavar="SQL",
+    help="Query that returns the images of a SQLite or DuckDB file: 'select path, label from photos'.",
+)
+@click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
@@ -98,10 +103,10 @@ def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Embed every image of SOURCE once.
 
     SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
-    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, or the s3:// or gs:// URL of one of these. Run it
-    again at any time: only new and changed images are embedded, and options that shape the rows keep their values where
-    they are omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit
-    code is 3.
+    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, arrays (.h5, .npy, .npz), a database with
+    --query, or the s3:// or gs:// URL of one of these. Run it again at any time: only new and changed images are
+    embedded, and options that shape the rows keep their values where they are omitted ('' restores the default). Images
+    that can't be used are listed in failures.parquet, and the exit code is 3.
 
     Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
     --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in
