@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import MAX_PIXELS, STRETCH, decoded, least_draft_px
+from frieze.embedder.images.decode import MAX_PIXELS, STRETCH, Decoded, converts_profiles, decoded, least_draft_px
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.resize import Pixels, fit_image
 from frieze.features import BackboneSpec, hash_images
@@ -40,8 +40,11 @@ def prepare(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) ->
         ImageError: The bytes are not a usable image.
     """
     with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, decoding=spec.decoding) as image:
-        pixels = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
-        return Prepared(pixels, image.size, image.traits)
+        return Prepared(_fit(image, spec), image.size, image.traits)
+
+
+def _fit(image: Decoded, spec: BackboneSpec) -> Pixels:
+    return image.colours.to_srgb(fit_image(image.image, fit=spec.fit, image_size=spec.image_size))
 
 
 def prepare_for_all(
@@ -60,17 +63,17 @@ def prepare_for_all(
     Returns:
         For each spec what `prepare` gives or raises.
     """
-    by_decoding = collections.defaultdict[tuple[int, bool], list[BackboneSpec]](list)
+    by_decoding = collections.defaultdict[tuple[int, bool, bool], list[BackboneSpec]](list)
     for spec in specs:
         by_decoding[_decoding_of(spec)].append(spec)
     results = {decoding: _prepare_alike(data, alike, max_pixels) for decoding, alike in by_decoding.items()}
     return [results[_decoding_of(spec)].pop(0) for spec in specs]
 
 
-def _decoding_of(spec: BackboneSpec) -> tuple[int, bool]:
+def _decoding_of(spec: BackboneSpec) -> tuple[int, bool, bool]:
     """Return all that decides the pixels of an image before it is resized."""
     least_px = least_draft_px(spec.decoding, side_px=max(spec.image_size))
-    return least_px, spec.decoding.endswith(STRETCH)
+    return least_px, spec.decoding.endswith(STRETCH), converts_profiles(spec.decoding)
 
 
 def _prepare_alike(data: bytes, specs: Sequence[BackboneSpec], max_pixels: int) -> list[Prepared | ImageError]:
@@ -81,7 +84,7 @@ def _prepare_alike(data: bytes, specs: Sequence[BackboneSpec], max_pixels: int) 
             for spec in specs:
                 key = spec.fit, spec.image_size
                 if key not in fitted:
-                    fitted[key] = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
+                    fitted[key] = _fit(image, spec)
             return [Prepared(fitted[spec.fit, spec.image_size], image.size, image.traits) for spec in specs]
     except ImageError as error:
         return [error for _ in specs]
