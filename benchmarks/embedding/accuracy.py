@@ -65,7 +65,7 @@ def open_srgb(path: str | Path) -> Image.Image:
 
 
 def plain_loop(table: Features, backbone: str) -> Floats:
-    """Embed a table's images without Frieze: Pillow full decode, sRGB, bilinear resize, the loaded module, one by one."""
+    """Embed a table's images without Frieze: Pillow full decode, sRGB, bilinear resize, the module, one by one."""
     import tensorflow as tf
 
     module = tf.saved_model.load(str(DATA / "backbones" / backbone / "saved_model"))
