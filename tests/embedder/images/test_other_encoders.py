@@ -41,8 +41,8 @@ TURNED = {
     "magick.tif": "convert-im6.q16 {jpeg} {out}",
     "libvips.webp": "vips copy {jpeg} {out}[Q=90]",
 }
-"""From a JPEG that is stored sideways, with the EXIF orientation that turns it upright; not by heif-enc 1.15, which writes
-no `irot`, which alone turns a HEIC. (TGA is not by ImageMagick 6, whose rows contradict its header.)"""
+"""From a JPEG that is stored sideways, with the EXIF orientation that turns it upright; not by heif-enc 1.15, which
+writes no `irot`, which alone turns a HEIC. (TGA is not by ImageMagick 6, whose rows contradict its header.)"""
 
 
 @pytest.fixture(scope="module")
