@@ -12,6 +12,7 @@ from frieze.features.manifest import Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import read_part, write_part
 from frieze.features.paths import check_only_table_files, check_table_dir
 from frieze.features.perceptual_hash import HASH_VERSION, Hashes, hash_images, orient_hashes
+from frieze.features.picture_statistics import STATISTICS, STATISTICS_VERSION, measure_pictures
 from frieze.features.plan import Plan, Shard, make_plan
 from frieze.features.reader import Features, open_features
 from frieze.features.replacement import remove_if_refused, replace_table, successor_of
@@ -23,6 +24,7 @@ from frieze.features.schema import (
     free_names,
     part_schema,
     perceptual_hash_columns,
+    statistics_columns,
     to_embeddings,
     to_part,
     user_columns,
@@ -42,6 +44,8 @@ __all__ = [
     "METRICS",
     "OURS",
     "PART",
+    "STATISTICS",
+    "STATISTICS_VERSION",
     "BackboneSpec",
     "Comparison",
     "Failure",
@@ -68,6 +72,7 @@ __all__ = [
     "is_same_backbone",
     "keep_rows_of_empty",
     "make_plan",
+    "measure_pictures",
     "move_staged_part",
     "open_features",
     "open_writer",
@@ -85,6 +90,7 @@ __all__ = [
     "resume_manifest",
     "staged_file",
     "staging_path",
+    "statistics_columns",
     "successor_of",
     "to_embeddings",
     "to_failures",

@@ -50,6 +50,7 @@ class _Task(NamedTuple):
         batch_size: Images that its memory holds.
         n_processes: With how many it shares the machine's memory.
         hashes: Whether to compute perceptual hashes.
+        statistics: Whether to compute picture statistics.
     """
 
     spec: BackboneSpec
@@ -57,6 +58,7 @@ class _Task(NamedTuple):
     batch_size: int
     n_processes: int
     hashes: bool
+    statistics: bool = False
 
 
 class _Process:
@@ -119,12 +121,20 @@ class DecodeProcesses:
         limits: Which images are refused.
         batch_size: Most images of a batch.
         hashes: Whether to compute perceptual hashes.
+        statistics: Whether to compute picture statistics.
     """
 
     def __init__(
-        self, n_processes: int, spec: BackboneSpec, limits: Limits, batch_size: int, *, hashes: bool = True
+        self,
+        n_processes: int,
+        spec: BackboneSpec,
+        limits: Limits,
+        batch_size: int,
+        *,
+        hashes: bool = True,
+        statistics: bool = False,
     ) -> None:
-        self._task = _Task(spec, limits, batch_size, n_processes, hashes)
+        self._task = _Task(spec, limits, batch_size, n_processes, hashes, statistics)
         self._n_processes = n_processes
         self._idle = queue.SimpleQueue[_Process | None]()
         processes = list[_Process]()
@@ -193,7 +203,7 @@ def decode_for_other() -> None:
 
 def _decode_batch(connection: Connection, task: _Task, pixels: Pixels) -> BatchResult:
     cpu = time.process_time()
-    decoder = ThreadDecoder(task.spec, task.limits.max_pixels, pixels, hashes=task.hashes)
+    decoder = ThreadDecoder(task.spec, task.limits.max_pixels, pixels, hashes=task.hashes, statistics=task.statistics)
     while connection.recv_bytes() != _END:
         decoder.add(connection.recv_bytes())
     return decoder.finish()._replace(cpu_s=time.process_time() - cpu)

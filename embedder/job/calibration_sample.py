@@ -8,6 +8,7 @@ import numpy as np
 
 from frieze.core import Rows, count_cores, evenly_spaced
 from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.prepare import Computed
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.pipeline import Decoder, stream
 from frieze.embedder.sources import Source
@@ -67,7 +68,7 @@ class CalibrationSample:
         return self._decode(self.sampled_rows) if self.decode is None else self.decode()
 
     def _decode(self, rows: Rows) -> tuple[Pixels, float]:
-        decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels, hashes=False)
+        decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels, computed=Computed(hashes=False))
         batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores()))
         seconds = sum(batch.read_s + batch.decode_s for batch in batches)
         return np.concatenate([batch.pixels for batch in batches]), seconds / len(rows)

@@ -27,6 +27,7 @@ class JobOptions:
         cpus_per_worker: Cores of each of its workers; None for one worker a GPU, or one a machine.
         source: How the source is read.
         limits: Which images are refused.
+        stats: Store picture statistics, in a new table; an existing one keeps having them or not.
     """
 
     engine: str = "auto"
@@ -43,6 +44,7 @@ class JobOptions:
     cpus_per_worker: int | None = None
     source: SourceOptions = dataclasses.field(default_factory=SourceOptions)
     limits: Limits = dataclasses.field(default_factory=Limits)
+    stats: bool = False
 
     def check(self) -> None:
         """Check that the options make sense.

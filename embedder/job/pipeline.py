@@ -13,17 +13,18 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from frieze.core import OUT_OF_MEMORY, ImageError, Rows
+from frieze.core import OUT_OF_MEMORY, Floats, ImageError, Rows
 from frieze.embedder.images.decode import MAX_PIXELS
 from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
 from frieze.embedder.images.decoding_tally import DecodingTally
-from frieze.embedder.images.prepare import BatchDecoder, ThreadDecoder
+from frieze.embedder.images.prepare import BatchDecoder, Computed, ThreadDecoder
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.sources import Content, Source
 from frieze.features import BackboneSpec, Failure
 
 _PREFETCHED_BATCHES = 2
 
+_COMPUTED = Computed()
 _NO_ROWS = np.empty(0, np.int64)
 
 
@@ -72,6 +73,7 @@ class Batch(Clocked):
         sizes: For each row of `pixels` its sha256, and the image's width and height in pixels as displayed. Equal bytes
             appear once; bytes that have an embedding already do not appear.
         hashes: For each row of `pixels` its sha256, and the perceptual hashes of image and content; 0 for none.
+        statistics: sha256 of a row of `pixels` -> float32 [6], its picture statistics; empty where there are none.
         failures: Images of the batch that could not be read or decoded.
         tally: Traits of the images, counted while they are decoded.
         pixels: [len(sizes), H, W, 3] uint8, in the host's memory, or where `Engine.prefetch` copied them.
@@ -82,6 +84,7 @@ class Batch(Clocked):
     digests: list[bytes] = dataclasses.field(default_factory=list)
     sizes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
     hashes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    statistics: dict[bytes, Floats] = dataclasses.field(default_factory=dict)
     failures: list[Failure] = dataclasses.field(default_factory=list)
     tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
     pixels: Any = None
@@ -96,7 +99,7 @@ class Decoder:
         max_pixels: Largest width times height accepted.
         is_known: sha256 -> whether the bytes have an embedding already; these are not decoded.
         processes: Where the images are decoded; None for the calling thread.
-        hashes: Whether the calling thread computes perceptual hashes; processes know by themselves.
+        computed: What the calling thread computes of the pixels; processes know by themselves.
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class Decoder:
         max_pixels: int = MAX_PIXELS,
         is_known: Callable[[bytes], bool] = lambda _: False,
         processes: DecodeProcesses | None = None,
-        hashes: bool = True,
+        computed: Computed = _COMPUTED,
     ) -> None:
         self.source = source
         self._images = source.listing.images.select(["id", "uri", "size_bytes", "mtime_ns"])
@@ -115,7 +118,7 @@ class Decoder:
         self.is_known = is_known
         self._max_pixels = max_pixels
         self._processes = processes
-        self._hashes = hashes
+        self._computed = computed
         self._is_stopped = threading.Event()
 
     def stop(self) -> None:
@@ -180,7 +183,7 @@ class Decoder:
 
     def in_thread(self, pixels: Pixels) -> ThreadDecoder:
         """Return what decodes a batch in the calling thread, into the memory of `allocate`."""
-        return ThreadDecoder(self.spec, self._max_pixels, pixels, hashes=self._hashes)
+        return ThreadDecoder(self.spec, self._max_pixels, pixels, **self._computed._asdict())
 
     def _find_deadly(self, requested: BatchRows, kept: list[Content] | None) -> dict[int, Content]:
         """Return the failures of the rows of a batch that end the process that decodes them."""
@@ -249,6 +252,8 @@ class Decoding:
                 self._batch.sizes[digest], traits = result
                 self._batch.tally.add(traits)
         self._batch.hashes = dict(zip(self._batch.sizes, map(tuple, done.hashes.tolist()), strict=True))
+        if done.statistics is not None:
+            self._batch.statistics = dict(zip(self._batch.sizes, done.statistics, strict=True))
         return [one if isinstance(one, ImageError) else failed.get(one, one) for one in self._images]
 
 

@@ -58,6 +58,7 @@ def embed(
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
     accept_truncated: bool | None = None,
+    stats: bool | None = None,
     shard_size: int = 4096,
     limit: int | None = None,
     retry_failures: bool = False,
@@ -119,6 +120,8 @@ def embed(
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
         max_bytes: Refuse files of more bytes; 1 GiB by default.
         accept_truncated: Accept truncated images, as far as they can be decoded.
+        stats: Store picture statistics of a new table as columns: brightness, contrast, sharpness, entropy,
+            colourfulness and aspect.
         shard_size: Images in a new part.
         limit: Embed at most this many images in this run.
         retry_failures: Embed the images that failed before, and nothing else.

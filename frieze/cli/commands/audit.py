@@ -24,8 +24,8 @@ def audit(*, as_json: bool, **parameters: Any) -> None:
     """Find labels of FEATURES that are likely wrong.
 
     Lists labels that out-of-fold heads and the nearest images contradict (each with the likelier label),
-    near-duplicates under two labels, near-duplicates on both sides of a head's split, outliers, and classes too small
-    to be split. Changes nothing.
+    near-duplicates under two labels, near-duplicates on both sides of a head's split, outliers, classes too small to be
+    split, and, of a table with --stats, pictures that are dark, blurred or of an odd shape. Changes nothing.
     """
     from frieze import terminal
     from frieze.api import auditing

@@ -94,6 +94,11 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     default=None,
     help="Accept truncated images, as far as they can be decoded.",
 )
+@click.option(
+    "--stats/--no-stats",
+    default=None,
+    help="Store brightness, contrast, sharpness, entropy, colourfulness and aspect as columns, in a new table.",
+)
 @options.cluster
 @click.option("--dry-run", is_flag=True, help="Write nothing: estimate images, bytes and time.")
 @options.force

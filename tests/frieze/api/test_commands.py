@@ -40,7 +40,7 @@ DOCUMENTS = {
 """The fields that others rely on (docs/json.md)."""
 UNREAD = {
     *("ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"),
-    *("first_of_several", "colour_profiles", "white_by_transparency"),
+    *("first_of_several", "colour_profiles", "converted_profiles", "unusable_profiles", "white_by_transparency"),
 }
 """Fields of `predict` for images only."""
 GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested_classes"}
