@@ -44,7 +44,7 @@ def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> 
     opened = [_ImageFile(file, options) for file in files]
     images = concat_tables([LISTING.empty_table(), *(file.table for file in opened)], source)
     check_ids(images["id"], source)
-    read = _Cursor(opened, options.max_bytes).read
+    read = _Cursor(opened, options).read
     return Source(Listing(source, images), read, in_order=True, has_columns=True)
 
 
@@ -56,7 +56,7 @@ def read_row(uri: str, row: str) -> bytes:
     """
     try:
         images = _ImageFile(File("", uri), SourceOptions(labels="none"))
-        (content,) = _Cursor([images], max_bytes=1 << 62).read(np.array([int(row)]))
+        (content,) = _Cursor([images], SourceOptions(max_bytes=1 << 62)).read(np.array([int(row)]))
     except (ValueError, IndexError, InputError) as error:
         raise ImageError("read", "unreadable", str(error)) from error
     if isinstance(content, ImageError):
@@ -179,9 +179,9 @@ def _paths_among(batches: Iterator[Any], row: int, base: str) -> dict[int, str]:
 class _Cursor:
     """Reads rows of a sequence of files; fast in ascending order."""
 
-    def __init__(self, files: Sequence[_ImageFile], max_bytes: int) -> None:
+    def __init__(self, files: Sequence[_ImageFile], options: SourceOptions) -> None:
         self._files = files
-        self._max_bytes = max_bytes
+        self._options = options
         self._firsts = list(itertools.accumulate((file.starts[-1] for file in files), initial=0))
         self._at = _BEFORE_FIRST  # file and row group
         self._batches: Iterator[Any] = iter(())
@@ -210,13 +210,14 @@ class _Cursor:
         number = bisect.bisect_right(self._firsts, row) - 1
         path = self._files[number].paths.get(row - self._firsts[number])
         if path is not None:
-            return read_referenced(path, max_bytes=self._max_bytes)
+            return read_referenced(path, self._options)
         value = self._value(number, row - self._firsts[number])
         if not value.is_valid:
             raise ImageError("read", "no bytes", "the row holds no bytes")
         data: bytes = value.as_py()
-        if len(data) > self._max_bytes:
-            raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {self._max_bytes}")
+        limit = self._options.max_bytes
+        if len(data) > limit:
+            raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {limit}")
         return data
 
     def _value(self, number: int, row: int) -> Any:

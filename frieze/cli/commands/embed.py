@@ -67,6 +67,8 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     metavar="GLOB",
     help="Exclude files and folders by name, or by path below SOURCE; repeat for several.",
 )
+@click.option("--allow-private", is_flag=True, help="Fetch URLs also from addresses that are not public.")
+@click.option("--keep", metavar="FOLDER", help="Keep fetched images in FOLDER; a later run reads them from there.")
 @click.option("--shard-size", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in a new part.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
 @click.option("--retry-failures", is_flag=True, help="Embed the images that failed before, and nothing else.")
