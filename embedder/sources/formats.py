@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from frieze.core import InputError
+from frieze.embedder.sources.archives.arrow_file import open_arrow, read_arrow_row
 from frieze.embedder.sources.archives.parquet import open_parquet, read_row
 from frieze.embedder.sources.archives.tar import open_tar, read_member
 from frieze.embedder.sources.archives.tfrecord import open_tfrecord, read_record
@@ -44,13 +45,14 @@ KINDS: dict[str, Kind] = {
     ),
     "zip": Kind("zip archives", re.compile(r"\.zip$"), open_zip, read_zipped),
     "parquet": Kind("Parquet files", re.compile(r"\.parquet$"), open_parquet, read_row),
+    "arrow": Kind("Arrow files", re.compile(r"\.arrow$"), open_arrow, read_arrow_row),
     "csv": Kind("CSV manifests", re.compile(r"\.(csv|tsv)$"), open_manifest),
     "jsonl": Kind("JSONL manifests", re.compile(r"\.(jsonl|ndjson)$"), open_manifest),
     "list": Kind("lists of paths", re.compile(r"\.(txt|lst)$"), open_list),
 }
 """All kinds; the first match wins."""
 
-SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet")
+SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet", "arrow")
 """Kinds of the shards that a folder without image files may hold."""
 
 

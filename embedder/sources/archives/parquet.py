@@ -1,6 +1,7 @@
 """Parquet files: manifests of paths, or tables that hold the images' bytes themselves."""
 
 import bisect
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from frieze.core import ImageError, InputError, Rows
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import map_uris, open_uri, stat_uri, to_id
+from frieze.embedder.sources.tables.class_names import image_column
 from frieze.embedder.sources.tables.manifest import choose_columns, open_manifest, split_columns
 from frieze.embedder.sources.tables.read import concat_tables, read_header, read_table, translate_read_errors
 from frieze.embedder.sources.tables.referenced_images import check_ids, read_referenced, resolve_path, stat_or_error
@@ -68,11 +70,16 @@ def _bytes_column(uri: str, options: SourceOptions) -> str | None:
     """Return the column, or the field of a struct, that holds bytes; None for a column of paths."""
     with translate_read_errors(uri), open_uri(uri) as file:
         schema = pq.read_schema(file)
-    name = choose_columns(read_header(uri), options, uri)["image"]
+    name = choose_columns(read_header(uri), with_image_column(options, schema), uri)["image"]
     kind = schema.field(name).type if name in schema.names else pa.string()
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return f"{name}.bytes"
     return name if _is_binary(kind) else None
+
+
+def with_image_column(options: SourceOptions, schema: pa.Schema) -> SourceOptions:
+    """Return the options, with the column of images that a file's metadata name where the user names none."""
+    return dataclasses.replace(options, image=options.image or image_column(schema.metadata))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -122,7 +129,7 @@ class _ImageFile:
         return paths
 
     def _read_rows(self, file: File, names: Sequence[str], options: SourceOptions) -> pa.Table:
-        chosen = choose_columns(names, options, file.uri)
+        chosen = choose_columns(names, dataclasses.replace(options, image=self.leaf.removesuffix(".bytes")), file.uri)
         kept = [name for name in names if name != chosen["image"]]
         table = read_table(file.uri, kept, text=[name for name in chosen.values() if name in kept])
         n_rows = self.starts[-1]
