@@ -14,10 +14,10 @@ from frieze.embedder.sources.web.fetch import Fetcher, FetchOptions, is_web
 from frieze.embedder.sources.web.fetch_pool import PER_MAIN_HOST, FetchPool, host_of
 from frieze.embedder.sources.web.kept_files import KeptFiles
 
-READ_AHEAD = 1024
+READ_AHEAD = 4096
 """Most images requested before they are needed: one that never comes must not hold up those after it."""
-_AHEAD_BYTES = 256 << 20
-_FIRST_MEAN_BYTES = 256 << 10
+_AHEAD_BYTES = 512 << 20
+_FIRST_MEAN_BYTES = 128 << 10
 
 
 class WebReader:
