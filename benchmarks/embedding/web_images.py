@@ -2,7 +2,7 @@
 
 Usage: FRIEZE_DATA=... IMG2DATASET=ENV/bin/python python -m benchmarks.embedding.web_images
 
-img2dataset needs an environment of its own (it lags behind NumPy and pyarrow). Both keep each image as a file, unchanged, with
+img2dataset needs an environment of its own. Both keep each image as a file, unchanged, with
 the same number of threads in one process. Prints images a second of each round and the ratio.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.embedding.source_formats import read_images
 from frieze.embedder import SourceOptions, open_source
 
-_ROUNDS = 3
+_ROUNDS = 2
 _THREADS = 16
 """Of img2dataset: as many as Frieze has connections to one host."""
 _DOWNLOAD = """
