@@ -100,8 +100,8 @@ def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Embed every image of SOURCE once.
 
     SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
-    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, or the s3:// or gs:// URL of one of these. Run it
-    again at any time: only new and changed images are embedded, and options that shape the rows keep their values where
+    of paths or http URLs (.txt, or - for stdin), .tar, .zip or .tfrecord archives, a saved Hugging Face data set, or
+    the s3://, gs:// or hf:// URL of one of these. Run it again at any time: only new and changed images are embedded, and options that shape the rows keep their values where
     they are omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit
     code is 3.
 

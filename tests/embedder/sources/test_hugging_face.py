@@ -37,8 +37,10 @@ class _Hub(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         """Describe some paths."""
-        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        paths = json.loads(asked)["paths"] if asked.startswith("{") else urllib.parse.parse_qs(asked)["paths"]
+        requested = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        paths = (
+            json.loads(requested)["paths"] if requested.startswith("{") else urllib.parse.parse_qs(requested)["paths"]
+        )
         self._json([one for one in self._tree("") if one["path"] in paths])
 
     do_HEAD = do_GET  # noqa: N815
@@ -51,8 +53,8 @@ class _Hub(http.server.BaseHTTPRequestHandler):
         return [one for one in tree if not folder or one["path"].startswith(f"{folder}/")]
 
     def _file(self, path):
-        data, asked = self.server.files[path], self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
-        first, _, last = asked.partition("-")
+        data, requested = self.server.files[path], self.headers.get("Range", "bytes=0-").removeprefix("bytes=")
+        first, _, last = requested.partition("-")
         part = data[int(first) : int(last or len(data)) + 1]
         self._send(206, part, Content_Range=f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}", ETag='"1"')
 

@@ -109,7 +109,7 @@ class _Hostile(http.server.BaseHTTPRequestHandler):
         self._send(200, gzip.compress(IMAGE), Content_Encoding="gzip")
 
     def _bomb(self):
-        self._send(200, gzip.compress(IMAGE + bytes(32 << 20)), Content_Encoding="gzip")
+        self._send(200, gzip.compress(IMAGE + bytes(2 << 20)), Content_Encoding="gzip")
 
     def _garbage(self):
         self.wfile.write(b"\x00\x01 not HTTP at all\r\n\r\n")

@@ -50,10 +50,10 @@ def test_one_of_several(monkeypatch):
 @pytest.mark.parametrize(("code", "n_asked"), [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 2)])
 def test_no_such_host(monkeypatch, code, n_asked):
     """A host that does not exist is looked up once; a name server in trouble is asked again."""
-    asked = []
+    hosts = []
 
     def look_up(host):
-        asked.append(host)
+        hosts.append(host)
         raise socket.gaierror(code, "no")
 
     monkeypatch.setattr(addresses, "_look_up", look_up)
@@ -62,7 +62,7 @@ def test_no_such_host(monkeypatch, code, n_asked):
         with pytest.raises(ImageError) as failed:
             resolver.resolve("gone.example", deadline=time.monotonic() + 1)
         assert failed.value.reason == "dns"
-    assert len(asked) == n_asked
+    assert len(hosts) == n_asked
 
 
 def test_silent_name_server(monkeypatch):

@@ -13,7 +13,7 @@ from frieze.embedder.sources.web.fetch import Fetcher, FetchOptions
 def impatient(monkeypatch):
     """Waits of a fraction of a second."""
     monkeypatch.setattr(connections, "SILENCE_S", 0.2)
-    monkeypatch.setattr(fetch, "TOTAL_S", 0.6)
+    monkeypatch.setattr(fetch, "TOTAL_S", 1.0)
     monkeypatch.setattr(fetch, "_FIRST_WAIT_S", 0.01)
 
 

@@ -56,16 +56,16 @@ def test_cancel():
 def test_dead_host(monkeypatch, silence_s, n_asked):
     """A host from which nothing comes for a minute, eight times in a row, is not asked any more."""
     monkeypatch.setattr(fetch_pool, "_SILENCE_TO_GIVE_UP_S", silence_s)
-    asked = []
+    urls = []
 
     def fetch(url, _is_stopped):
-        asked.append(url)
+        urls.append(url)
         raise ImageError("read", "timeout", "no answer")
 
     pool = FetchPool(fetch, per_host={"dead": 1})
     reasons = [pool.submit(f"http://dead/{n}").result(10).reason for n in range(20)]
     assert reasons == ["timeout"] * 20
-    assert len(asked) == n_asked
+    assert len(urls) == n_asked
 
 
 def test_threads_end(monkeypatch):

@@ -19,8 +19,8 @@ def test_by_hash(server, tmp_path):
     digest = hashlib.sha256(server.image).hexdigest()
     files = sorted(path.relative_to(tmp_path / "kept").as_posix() for path in tmp_path.rglob("*.*"))
     assert files == [f"{digest[:2]}/{digest}.png", LIST_NAME]
-    again = KeptFiles(str(tmp_path / "kept"))
-    assert [again.read(url) for url in (URL, URL + "?again", "http://host/b")] == [server.image, server.image, None]
+    reopened = KeptFiles(str(tmp_path / "kept"))
+    assert [reopened.read(url) for url in (URL, URL + "?again", "http://host/b")] == [server.image, server.image, None]
 
 
 def test_is_a_manifest(server, tmp_path):

@@ -70,8 +70,8 @@ def test_embed(server, manifest, tiny, tmp_path):
     assert reasons.keys() == {"/gone", "/html", "http://169.254.0.1/x.png"}
     assert (reasons["/gone"], reasons["/html"]) == ("http 404", "not an image")
     n_requests = len(server.requests)
-    again = embed(manifest(paths), tmp_path / "out", tiny)
-    assert (again["embedded"], again["unchanged"], again["failed"]) == (0, 2, 3)
+    rerun = embed(manifest(paths), tmp_path / "out", tiny)
+    assert (rerun["embedded"], rerun["unchanged"], rerun["failed"]) == (0, 2, 3)
     assert len(server.requests) == n_requests
     embed(manifest(paths[:4]), tmp_path / "out", tiny, retry_failures=True)
     assert sorted(server.requests[n_requests:]) == ["/gone", "/html"]
