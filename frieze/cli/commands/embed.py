@@ -99,11 +99,11 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Embed every image of SOURCE once.
 
-    SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
-    of paths or http URLs (.txt, or - for stdin), .tar, .zip or .tfrecord archives, a saved Hugging Face data set, or
-    the s3://, gs:// or hf:// URL of one of these. Run it again at any time: only new and changed images are embedded, and options that shape the rows keep their values where
-    they are omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit
-    code is 3.
+    SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a
+    list of paths or http URLs (.txt, or - for stdin), .tar, .zip or .tfrecord archives, a saved Hugging Face data
+    set, or the s3://, gs:// or hf:// URL of one of these. Run it again at any time: only new and changed images are
+    embedded, and options that shape the rows keep their values where they are omitted ('' restores the default).
+    Images that can't be used are listed in failures.parquet, and the exit code is 3.
 
     Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
     --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in
