@@ -124,6 +124,7 @@ class Decoder:
     def stop(self) -> None:
         """End the batches in flight at their next image: nobody waits for them any more."""
         self._is_stopped.set()
+        self.source.cancel()
 
     def batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         """Decode a batch from its images' bytes; unusable images are its failures."""
@@ -305,6 +306,8 @@ class _Decoder(Protocol[R_contra, B_co]):
         """Decode a batch from its images' bytes."""
 
 
+Opened = Future[tuple[Iterable[Content], Clocked]]
+"""The bytes of a batch, once they can be read."""
 R = TypeVar("R", bound=_Requested)
 B = TypeVar("B", bound=Clocked)
 
@@ -338,8 +341,7 @@ def stream_batches(requests: Iterable[R], decoder: _Decoder[R, B], *, workers: i
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="frieze-decode")
     ahead = collections.deque[Future[B]]()
     try:
-        for requested in requests:
-            opened = reader.submit(_open, decoder.source, requested)
+        for requested, opened in _open_ahead(requests, decoder.source, reader):
             ahead.append(decoders.submit(_decode, decoder, requested, opened))
             if len(ahead) >= workers + _PREFETCHED_BATCHES:
                 yield ahead.popleft().result()
@@ -351,6 +353,19 @@ def stream_batches(requests: Iterable[R], decoder: _Decoder[R, B], *, workers: i
             pool.shutdown(cancel_futures=True)
 
 
+def _open_ahead(requests: Iterable[R], source: Source, reader: ThreadPoolExecutor) -> Iterator[tuple[R, Opened]]:
+    """Open batches, as many images before they are decoded as the source says."""
+    waiting = collections.deque[tuple[R, Opened]]()
+    n_images = 0
+    for requested in requests:
+        waiting.append((requested, reader.submit(_open, source, requested)))
+        n_images += len(requested.rows)
+        while waiting and n_images - len(waiting[0][0].rows) >= source.read_ahead():
+            n_images -= len(waiting[0][0].rows)
+            yield waiting.popleft()
+    yield from waiting
+
+
 def _open(source: Source, requested: _Requested) -> tuple[Iterable[Content], Clocked]:
     """Open the bytes of a batch, one batch at a time; a sequential source is read here."""
     clock = Clocked()
@@ -358,7 +373,7 @@ def _open(source: Source, requested: _Requested) -> tuple[Iterable[Content], Clo
     return list(time_reading(contents, clock)) if source.in_order else contents, clock
 
 
-def _decode(decoder: _Decoder[R, B], requested: R, opened: "Future[tuple[Iterable[Content], Clocked]]") -> B:
+def _decode(decoder: _Decoder[R, B], requested: R, opened: Opened) -> B:
     """Decode a batch; a whole batch is one call, so that threads rarely wait for Python."""
     contents, clock = opened.result()
     batch = decoder.batch(requested, contents)

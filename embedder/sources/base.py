@@ -49,6 +49,15 @@ def read_error(error: OSError | MemoryError | pa.ArrowException) -> ImageError:
     return ImageError("read", "unreadable", getattr(error, "strerror", None) or str(error))
 
 
+def _no_images() -> int:
+    """Read nothing ahead."""
+    return 0
+
+
+def _no_requests() -> None:
+    """Give up nothing."""
+
+
 def _no_progress(n_listed: int) -> None:
     """Report nothing."""
 
@@ -67,6 +76,8 @@ class SourceOptions:
         max_bytes: Size of the largest file that is read.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
+        allow_private: Whether images of the web may be at addresses that are not public.
+        keep: Folder where images of the web are kept; None for nowhere.
         on_progress: Called now and then with the number of images listed so far.
     """
 
@@ -79,6 +90,8 @@ class SourceOptions:
     max_bytes: int = MAX_BYTES
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
+    allow_private: bool = False
+    keep: str | None = None
     on_progress: Callable[[int], None] = _no_progress
 
     def folder_label(self, name: str) -> str | None:
@@ -128,6 +141,8 @@ class Source:
         notes: Sentences about input that is interpreted in a way the user may not expect.
         unpaired: Number of members of archives that describe a missing image.
         n_repeated_keys: Number of keys of archives that occur in more than one sample.
+        read_ahead: Returns how many images to request before they are decoded, where a single one may be slow.
+        cancel: Gives up what `read` is waiting for.
     """
 
     listing: Listing
@@ -139,6 +154,8 @@ class Source:
     notes: tuple[str, ...] = ()
     unpaired: int = 0
     n_repeated_keys: int = 0
+    read_ahead: Callable[[], int] = _no_images
+    cancel: Callable[[], None] = _no_requests
 
     def to_json(self, failed: pa.Table) -> dict[str, Any]:
         """Return the fields of a run's JSON document that describe the source.

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from frieze.core import InputError
+from frieze.embedder.sources.archives.arrow_file import open_arrow, read_arrow_row
 from frieze.embedder.sources.archives.parquet import open_parquet, read_row
 from frieze.embedder.sources.archives.stacks import open_stacks, read_stacked
 from frieze.embedder.sources.archives.tar import open_tar, read_member
@@ -49,6 +50,7 @@ KINDS: dict[str, Kind] = {
         "files of arrays", re.compile(r"\.(npy(\.gz)?|npz|h5|hdf5)$|idx[34]-ubyte(\.gz)?$"), open_stacks, read_stacked
     ),
     "parquet": Kind("Parquet files", re.compile(r"\.parquet$"), open_parquet, read_row),
+    "arrow": Kind("Arrow files", re.compile(r"\.arrow$"), open_arrow, read_arrow_row),
     "csv": Kind("CSV manifests", re.compile(r"\.(csv|tsv)$"), open_manifest),
     "jsonl": Kind("JSONL manifests", re.compile(r"\.(jsonl|ndjson)$"), open_manifest),
     "database": Kind("databases", re.compile(r"\.(db|sqlite3?|duckdb)$"), open_database, read_queried),
@@ -56,7 +58,7 @@ KINDS: dict[str, Kind] = {
 }
 """All kinds; the first match wins."""
 
-SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet")
+SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet", "arrow")
 """Kinds of the shards that a folder without image files may hold."""
 
 

@@ -37,6 +37,8 @@ from frieze.embedder.sources.tables.labels import join_labels, read_labels_of_so
 from frieze.embedder.sources.tables.path_list import STDIN, open_stdin
 from frieze.embedder.sources.unicode_text import with_normalized_labels
 from frieze.embedder.sources.walk import Walk
+from frieze.embedder.sources.web.fetch import FetchOptions, is_web
+from frieze.embedder.sources.web.read import fetch_image
 
 LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
@@ -195,9 +197,16 @@ def _open_path(source: str, options: SourceOptions) -> Source:
 def _to_local(source: str) -> Path:
     if "://" not in source:
         return _normalized(Path(source).absolute())
+    if is_web(source):
+        how = f"printf '%s\\n' {shlex.quote(source)} | frieze embed - --out OUT"
+        raise InputError(
+            f"{source} is a URL: images of the web are read from a list or manifest of URLs.",
+            hint=f"Write URLs to a .txt file, one a line, or a .csv with a column url. For this one: {how}",
+        )
     if not source.startswith("file://"):
         raise InputError(
-            f"{source} can't be read: images are read from disk, s3:// or gs://.", hint=f"SOURCE is {_SOURCES}."
+            f"{source} can't be read: images are read from disk, s3://, gs:// or lists of URLs.",
+            hint=f"SOURCE is {_SOURCES}.",
         )
     return _normalized(Path(os.fsdecode(to_path(source))).absolute())
 
@@ -271,13 +280,15 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
 
 
 def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read one image by its stored URI, also from inside an archive.
+    """Read one image by its stored URI, also from inside an archive, or from a public address of the web.
 
     Raises:
         ImageError: The image can't be read, is none by its signature, or is larger than `max_bytes`.
     """
     if is_registered(uri):
         return read_registered(uri)
+    if is_web(uri):
+        return fetch_image(uri, FetchOptions(max_bytes=max_bytes))
     container, kind = uri, None
     while "/" in container.rstrip("/") and (kind is None or kind.read is None):
         container = container.rpartition("/")[0]

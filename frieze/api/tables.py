@@ -55,6 +55,8 @@ def embed(
     label_from: str | None = None,
     query: str | None = None,
     exclude: str | Sequence[str] = (),
+    allow_private: bool = False,
+    keep: str | Path | None = None,
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
     accept_truncated: bool | None = None,
@@ -117,6 +119,8 @@ def embed(
         query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
             below the source (`2019/**/small`).
+        allow_private: Fetch http and https URLs also from addresses that are not public.
+        keep: Folder where fetched images are kept by their sha256; a later run reads them from there.
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
         max_bytes: Refuse files of more bytes; 1 GiB by default.
         accept_truncated: Accept truncated images, as far as they can be decoded.
@@ -207,8 +211,13 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
     exclude = tuple(left.pop("exclude"))
+    keep = left.pop("keep")
     source = SourceOptions(
-        exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label", "label_from", "query")
+        exclude=exclude,
+        max_bytes=limits.max_bytes,
+        keep=None if keep is None else str(keep),
+        allow_private=left.pop("allow_private"),
+        **take("labels", "image", "id", "label", "label_from", "query"),
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

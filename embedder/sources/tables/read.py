@@ -76,7 +76,7 @@ def read_table(uri: str, columns: Sequence[str], *, text: Sequence[str] = (), li
         table = _format(uri).read(uri, columns)
     for name in text:
         if name in columns and not (name == lists and is_list(table[name].type)):
-            table = table.set_column(table.column_names.index(name), name, _to_text(table[name], uri, name))
+            table = table.set_column(table.column_names.index(name), name, to_text_column(table[name], uri, name))
     return table.select(list(columns))
 
 
@@ -99,7 +99,12 @@ def _format(uri: str) -> _Format:
     return _FORMATS[os.path.splitext(uri.lower())[1]]
 
 
-def _to_text(column: pa.ChunkedArray, uri: str, name: str) -> pa.ChunkedArray:
+def to_text_column(column: pa.ChunkedArray, uri: str, name: str) -> pa.ChunkedArray:
+    """Convert a column to text; an empty text and NaN are null.
+
+    Raises:
+        InputError: Its type has no texts.
+    """
     try:
         values = to_text(column, name, uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -72,6 +72,8 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     metavar="GLOB",
     help="Exclude files and folders by name, or by path below SOURCE; repeat for several.",
 )
+@click.option("--allow-private", is_flag=True, help="Fetch URLs also from addresses that are not public.")
+@click.option("--keep", metavar="FOLDER", help="Keep fetched images in FOLDER; a later run reads them from there.")
 @click.option("--shard-size", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in a new part.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
 @click.option("--retry-failures", is_flag=True, help="Embed the images that failed before, and nothing else.")
@@ -108,10 +110,10 @@ def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Embed every image of SOURCE once.
 
     SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
-    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, arrays (.h5, .npy, .npz), a database with
-    --query, or the s3:// or gs:// URL of one of these. Run it again at any time: only new and changed images are
-    embedded, and options that shape the rows keep their values where they are omitted ('' restores the default). Images
-    that can't be used are listed in failures.parquet, and the exit code is 3.
+    of paths or http URLs (.txt, or - for stdin), .tar, .zip or .tfrecord archives, arrays (.h5, .npy, .npz), a database
+    with --query, a saved Hugging Face data set, or the s3://, gs:// or hf:// URL of one of these. Run it again at any
+    time: only new and changed images are embedded, and options that shape the rows keep their values where they are
+    omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit code is 3.
 
     Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
     --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in

@@ -152,6 +152,24 @@ def write_npz(images, folder):
     return folder / "images.npz"
 
 
+def write_hugging_face(images, folder):
+    """Write a dataset of two splits as `datasets` saves it: Arrow streams, and JSON that says what they are."""
+    names = sorted({label for _, label, _ in images})
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    for split, some in {"train": images[1:], "test": images[:1]}.items():
+        (folder / "saved" / split).mkdir(parents=True)
+        structs = [{"bytes": data, "path": f"{name}.jpg"} for name, _, data in some]
+        table = pa.table({"image": structs, "label": [names.index(label) for _, label, _ in some]})
+        table = table.replace_schema_metadata(metadata)
+        file = folder / "saved" / split / "data-00000-of-00001.arrow"
+        with pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table, 10)
+        (file.parent / "state.json").write_text(json.dumps({"_data_files": [{"filename": file.name}]}))
+    (folder / "saved" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    return folder / "saved"
+
+
 FORMS = {
     "folder": write_folder,
     "glob": write_glob,
@@ -165,6 +183,7 @@ FORMS = {
     "tar.gz": write_tar_gz,
     "hdf5": write_hdf5,
     "tfds": write_tfds,
+    "hugging face": write_hugging_face,
 }
 
 PIXEL_FORMS = {"npz": write_npz}
