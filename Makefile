@@ -4,6 +4,7 @@
 # make test-slow              the long ones, in two processes where there are two cores; with FRIEZE_DATA=folder also those on real data
 # make mutants                which small changes of the code does no test notice? (six minutes; drawn by the commit)
 # make check                  format, lint, types, generated docs
+# make site                   the documentation as a site, in site/
 # make bench FRIEZE_DATA=...  runs the benchmarks (BENCHMARKS="startup heads.solver": these) and writes docs/benchmarks.md's tables
 
 FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -24,7 +25,7 @@ test test-bare test-slow: export OPENBLAS_NUM_THREADS ?= 1
 PYTEST = $(BIN)/python -m pytest --no-loadscope-reorder
 BARE := tests/embedder/engines tests/embedder/job/test_engine_choice.py tests/embedder/job/test_select_engine.py
 
-.PHONY: demo test test-bare test-slow mutants check format docs bench clean
+.PHONY: demo test test-bare test-slow mutants check format docs site bench clean
 
 demo: .venv/installed
 	@$(BIN)/python examples/demo.py $(IMAGES)
@@ -55,12 +56,15 @@ format: .venv/installed-dev
 docs: .venv/installed-dev
 	$(BIN)/python docs/make_commands.py
 
+site: .venv/installed-dev
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: .venv/installed-dev
 	@for name in $(BENCHMARKS); do \
 	  set -o pipefail; $(BIN)/python -m benchmarks.$$name | $(BIN)/python -m benchmarks.update_docs || exit 1; done
 
 clean:
-	rm -rf .venv demo-out build dist
+	rm -rf .venv demo-out build dist site
 
 .venv/bin/python:
 	@if [ -z "$(PYTHON)" ]; then \

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from frieze.api.finetuning import finetune
     from frieze.api.heads import compare, evaluate, predict, train
     from frieze.api.labelling import label
+    from frieze.api.looking import look
     from frieze.api.mapping import map  # noqa: A004  the command's own name
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
@@ -40,6 +41,7 @@ __all__ = [
     "index",
     "info",
     "label",
+    "look",
     "map",
     "open_features",
     "open_head",
@@ -62,6 +64,7 @@ _HOMES = {
     "finetune": "frieze.api.finetuning",
     "serve": "frieze.api.serving",
     "label": "frieze.api.labelling",
+    "look": "frieze.api.looking",
     "map": "frieze.api.mapping",
     "open_features": "frieze.features",
     "open_head": "frieze.classifiers",

@@ -139,7 +139,7 @@ def _warn(document: dict[str, Any]) -> None:
     from frieze import terminal
 
     terminal.show_pixel_range(document)
-    terminal.show_changes(document)
+    options.show_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)
     options.warn_of_images(document, hint="with --stretch each takes its own lowest value for black, highest for white")

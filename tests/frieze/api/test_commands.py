@@ -407,7 +407,7 @@ def test_heads_are_ranked(world, run, monkeypatch):
     result = run("compare", world / "photos.features", "--heads", "prototype, ridge")
     assert result.exit_code == 0
     assert result.stdout.index("accuracy") < min(result.stdout.index("prototype"), result.stdout.index("ridge"))
-    assert "n_left_out" in result.stdout
+    assert "scored on 6 held-out" in result.stdout
 
 
 def test_an_unknown_head_is_refused(world, run):
