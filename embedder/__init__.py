@@ -46,6 +46,7 @@ from frieze.embedder.sources.open import LABELS, open_source, read_image
 
 if TYPE_CHECKING:
     from frieze.embedder.backbones.hub_layer.layer import HubLayer
+    from frieze.embedder.image_embedder import ImageEmbedder
 
 __all__ = [
     "ENGINES",
@@ -66,6 +67,7 @@ __all__ = [
     "Decoder",
     "EngineSettings",
     "HubLayer",
+    "ImageEmbedder",
     "JobOptions",
     "LabelFile",
     "Limits",
@@ -127,9 +129,14 @@ __all__ = [
     "try_precisions",
 ]
 
+# Subclasses of a Keras layer and a scikit-learn estimator: imported on first use, for these libraries load slowly.
+_LATE = {
+    "HubLayer": "frieze.embedder.backbones.hub_layer.layer",
+    "ImageEmbedder": "frieze.embedder.image_embedder",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # A subclass of a Keras layer: imported on first use, for Keras and TensorFlow load slowly.
-    if name != "HubLayer":
+    if name not in _LATE:
         raise AttributeError(f"module 'frieze.embedder' has no attribute {name!r}")
-    return importlib.import_module("frieze.embedder.backbones.hub_layer.layer").HubLayer
+    return getattr(importlib.import_module(_LATE[name]), name)

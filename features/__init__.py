@@ -3,6 +3,7 @@
 from frieze.features.diff import Comparison, compare
 from frieze.features.exact_search import METRICS, top_k
 from frieze.features.failures import EMPTY_FOLDER, Failure, count_reasons, read_failures, to_failures
+from frieze.features.frames import import_library
 from frieze.features.importers.exact_text import to_text
 from frieze.features.importers.formats import VectorOptions
 from frieze.features.importers.job import check_can_embed, import_vectors
@@ -67,6 +68,7 @@ __all__ = [
     "count_vanished",
     "free_names",
     "hash_images",
+    "import_library",
     "import_vectors",
     "is_features",
     "is_same_backbone",

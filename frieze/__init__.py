@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
     from frieze.api.tables import backbones, cache, embed, import_vectors, info, verify
-    from frieze.classifiers import open_head
+    from frieze.classifiers import HeadClassifier, open_head
     from frieze.core import InputError
-    from frieze.embedder import HubLayer, as_backbone
+    from frieze.embedder import HubLayer, ImageEmbedder, as_backbone
     from frieze.features import open_features
     from frieze.indexing import open_index
     from frieze.reports.html import write_report
 
 __all__ = [
+    "HeadClassifier",
     "HubLayer",
+    "ImageEmbedder",
     "InputError",
     "as_backbone",
     "audit",
@@ -55,7 +57,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("HubLayer", "as_backbone"), "frieze.embedder"),
+    **dict.fromkeys(("HubLayer", "ImageEmbedder", "as_backbone"), "frieze.embedder"),
     "InputError": "frieze.core",
     **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.api.heads"),
     **dict.fromkeys(("duplicates", "index", "search"), "frieze.api.searching"),
@@ -67,7 +69,7 @@ _HOMES = {
     "look": "frieze.api.looking",
     "map": "frieze.api.mapping",
     "open_features": "frieze.features",
-    "open_head": "frieze.classifiers",
+    **dict.fromkeys(("HeadClassifier", "open_head"), "frieze.classifiers"),
     "open_index": "frieze.indexing",
     "write_report": "frieze.reports.html",
 }

@@ -19,7 +19,9 @@ _PREFERRED = ("image_embeds", "pooler_output")
 """Names of the one output among several that is an image's embedding. Source: the vision models of Hugging Face's
 transformers, whose exports name their outputs so."""
 _MOST_SHOWN = 5
-_UNKNOWN_OPERATORS = re.compile(r"No conversion rule found for operations: (.+)")
+_UNKNOWN_OPERATORS = re.compile(
+    r"(?:No conversion rule found for|does not support the following ONNX) operations: (.+)"
+)
 
 
 def open_onnx_file(request: BackboneRequest) -> Network:

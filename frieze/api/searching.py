@@ -11,7 +11,7 @@ from frieze.api.moving import check_move, move_copies, undo_moves
 from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
 from frieze.api.remembered_options import resolve_index_options
-from frieze.api.result_tables import check_groups, check_hits, write_groups, write_hits
+from frieze.api.result_tables import SearchResult, check_groups, check_hits, write_groups, write_hits
 from frieze.reports.html import check_page, write_report
 from frieze.search_document import SearchOptions, search_document
 
@@ -76,7 +76,7 @@ def search(
     html: str | Path | None = None,
     out: str | Path | None = None,
     force: bool = False,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Find the most similar images.
 
     Args:
@@ -95,6 +95,7 @@ def search(
     Returns:
         For each query its hits, best first: id, score (higher is nearer), label, uri and the table's other columns. An
         image or vector in memory is named `image N` or `vector N`, by its number N among the queries, from 0.
+        The dict prints as its hits, and `.to_pandas()` has a row for each.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
@@ -112,9 +113,9 @@ def search(
     if html is not None:
         write_report(html, title="Search results", found=document)
     if out is None:
-        return document
+        return SearchResult(document)
     write_hits(to_local_path(out), document, opened)
-    return document | {"out": str(to_local_path(out)), "renamed": opened.renamed_in_tables}
+    return SearchResult(document | {"out": str(to_local_path(out)), "renamed": opened.renamed_in_tables})
 
 
 def duplicates(

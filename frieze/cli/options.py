@@ -82,7 +82,7 @@ def labels(command: _Command) -> _Command:
     return click.option("--labels", metavar="FILE", help="Labels by id, in a CSV, TSV, JSONL or Parquet file.")(command)
 
 
-class _ImageSize(click.ParamType[int | str]):
+class _ImageSize(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.5
     """A side in pixels, or height and width."""
 
     name = "N|HxW"
@@ -182,7 +182,7 @@ def table_out(what: str) -> Callable[[_Command], _Command]:
     return lambda command: option(force(command))
 
 
-class Size(click.ParamType[int | None]):
+class Size(click.ParamType):  # type: ignore[type-arg]
     """A positive number, or `auto` for None."""
 
     name = "auto|N"
