@@ -73,6 +73,7 @@ class SourceOptions:
         label: Column or key of the labels, in the file of labels if there is one; None looks for a common name.
         label_from: A regular expression: its first match in an image's id gives the label; None for `labels`.
         query: The query that chooses the images of a database.
+        boxes: File or folder of boxes, each of which is a row in place of its image; None for whole images.
         max_bytes: Size of the largest file that is read.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
@@ -87,6 +88,7 @@ class SourceOptions:
     label: str | None = None
     label_from: str | None = None
     query: str | None = None
+    boxes: str | None = None
     max_bytes: int = MAX_BYTES
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ class SourceOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that decide which images and labels are listed, as stored with a table."""
-        names = ("image", "id", "label", "label_from", "query")
+        names = ("image", "id", "label", "label_from", "query", "boxes")
         columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})
 

@@ -16,6 +16,9 @@ from frieze.core import InputError, counted, is_remote
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.embedder.sources.base import File, Source, SourceOptions
+from frieze.embedder.sources.boxes.crop import read_part
+from frieze.embedder.sources.boxes.expand import with_boxes
+from frieze.embedder.sources.boxes.read import read_boxes
 from frieze.embedder.sources.bucket import open_remote
 from frieze.embedder.sources.entry_points import is_registered, open_registered, read_registered
 from frieze.embedder.sources.exclude import ExcludePatterns
@@ -81,6 +84,7 @@ def open_source(source: Any, options: SourceOptions) -> Source:
             f"`label_from` and `labels={options.labels!r}` both say where labels come from.",
             hint="Leave one of the two out.",
         )
+    boxes = None if options.boxes is None else read_boxes(options.boxes)
     if options.labels in LABELS:
         opened = _open(source, options)
         _check_has_columns(opened, {"image": options.image, "id": options.id, "label": options.label})
@@ -90,6 +94,7 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         _check_has_columns(opened, {"image": options.image})
         opened = join_labels(opened, labels)
     opened = _without_excluded(opened, options)
+    opened = opened if boxes is None else with_boxes(opened, boxes)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _no_images_error(opened, source)
     opened = opened if pattern is None else label_from_paths(opened, pattern)
@@ -282,9 +287,17 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
 def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Read one image by its stored URI, also from inside an archive, or from a public address of the web.
 
+    Of a part of an image these are the pixels, as a PPM file.
+
     Raises:
-        ImageError: The image can't be read, is none by its signature, or is larger than `max_bytes`.
+        ImageError: The image can't be read, is none by its signature, or is larger than `max_bytes`, or a part has no
+            pixel.
     """
+    return read_part(uri, lambda whole: _read_whole(whole, max_bytes))
+
+
+def _read_whole(uri: str, max_bytes: int) -> bytes:
+    """Read a whole image."""
     if is_registered(uri):
         return read_registered(uri)
     if is_web(uri):

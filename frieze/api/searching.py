@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frieze import terminal
+from frieze.api.box_rows import check_no_boxes
 from frieze.api.confirming import comparison_progress, find_copies
 from frieze.api.duplicate_script import check_script, write_script
 from frieze.api.folder_kinds import check_kind
@@ -169,6 +170,7 @@ def duplicates(
     outputs.check(force=force)
     check_kind(to_local_path(index), "index")
     opened = open_index(to_local_path(index))
+    check_no_boxes(opened, move_to=folder, script=outputs.script)
     if folder is not None:
         check_move(folder, opened, yes=yes)
     with comparison_progress() as progress:

@@ -54,6 +54,7 @@ def embed(
     label: str | None = None,
     label_from: str | None = None,
     query: str | None = None,
+    boxes: str | Path | None = None,
     exclude: str | Sequence[str] = (),
     allow_private: bool = False,
     keep: str | Path | None = None,
@@ -117,6 +118,8 @@ def embed(
         label_from: A regular expression in place of `labels`: its first match in the path below the source gives the
             label, by its group (`batch_([0-9]+)/`) or as a whole.
         query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
+        boxes: A file or folder of boxes (COCO, Pascal VOC, labelme, or a table with a path and x, y, width, height in
+            pixels): each box is a row in place of its image, with the id `IMAGE#x,y,w,h` and the box's label.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
             below the source (`2019/**/small`).
         allow_private: Fetch http and https URLs also from addresses that are not public.
@@ -148,6 +151,7 @@ def _embed(source: Any, *, dry_run: bool, **given: Any) -> Any:
 
     makes_several = isinstance(given["out"], list)
     given["labels"] = absolute_labels(given["labels"])
+    given["boxes"] = given["boxes"] and str(Path(given["boxes"]).absolute())
     one_or_several = given["backbone"]
     given["backbone"] = (
         [_to_handle(one) for one in one_or_several] if isinstance(one_or_several, list) else _to_handle(one_or_several)
@@ -217,7 +221,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
         max_bytes=limits.max_bytes,
         keep=None if keep is None else str(keep),
         allow_private=left.pop("allow_private"),
-        **take("labels", "image", "id", "label", "label_from", "query"),
+        **take("labels", "image", "id", "label", "label_from", "query", "boxes"),
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

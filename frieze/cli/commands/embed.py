@@ -67,6 +67,11 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     help="Query that returns the images of a SQLite or DuckDB file: 'select path, label from photos'.",
 )
 @click.option(
+    "--boxes",
+    metavar="PATH",
+    help="Boxes as rows, in place of images: COCO .json, folder of VOC .xml or labelme .json, or a table.",
+)
+@click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
