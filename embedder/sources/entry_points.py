@@ -115,7 +115,7 @@ def _records(source: str, options: SourceOptions) -> Iterator[ImageRecord]:
         size_bytes, mtime_ns = columns.pop("size_bytes", None), columns.pop("mtime_ns", None)
         label, label_from = None, None
         if options.labels != "none":
-            label, label_from = pop_label(columns, [options.label or "label"])
+            label, label_from = pop_label(columns, options.label, ["label"])
         yield ImageRecord(name, prefix + name, label, size_bytes, mtime_ns, 0, number, columns, label_from)
 
 

@@ -128,7 +128,7 @@ def _item(element: Any, number: int, options: SourceOptions) -> _Item:
         columns = {"image": element}
     image = columns.pop("image", None)
     name = pop_text(columns, ["id"])
-    label, label_from = pop_label(columns, ["label"])
+    label, label_from = pop_label(columns, None, ["label"])
     name = str(number) if name is None else name
     uri = to_uri(os.path.abspath(image)) if isinstance(image, str | Path) else f"memory:{name}"
     return _Item(name, uri, None if options.labels == "none" else label, image, columns, label_from)

@@ -27,6 +27,9 @@ _N_AXES = (3, 4)  # [N, H, W], and [N, H, W, C] or [N, C, H, W]
 _MAX_RATIO = 200
 _LABEL = "\0label"
 _REFUSED = "unsupported"
+_REFERENCE_BYTES = 16
+"""What HDF5 stores of each value of any length, beside its bytes."""
+_MAX_VALUE_BYTES = 1 << 16
 _SIBLINGS = (".npy", "ubyte", "ubyte.gz")
 
 
@@ -122,7 +125,7 @@ def _why_not(array: Array) -> str | None:
     if array.refusal is not None:
         return array.refusal
     if array.is_encoded:
-        is_file = len(array.shape) == 1 and is_image(bytes(array.row(0)[:HEAD_BYTES]))
+        is_file = len(array.shape) == 1 and array.shape[0] > 0 and is_image(bytes(array.row(0)[:HEAD_BYTES]))
         return None if is_file else "its values are no images"
     shape = f"it has shape {list(array.shape)} and type {array.dtype}"
     if len(array.shape) not in _N_AXES or min(array.shape[1:]) == 0 or not _has_channels(array.shape):
@@ -150,7 +153,7 @@ def _check_size(archive: Archive, stack: Array) -> None:
     Raises:
         ImageError: It does.
     """
-    size_bytes = 0 if stack.is_encoded else math.prod(stack.shape)
+    size_bytes = math.prod(stack.shape) * (_REFERENCE_BYTES if stack.is_encoded else 1)
     if size_bytes > max(archive.options.max_bytes, _MAX_RATIO * archive.stat[0]):
         what = f"its {stack.shape[0]:,} images unpack to more than {_MAX_RATIO} times the size of the file"
         raise ImageError("list", "too large", f"{what}, and to more than {archive.options.max_bytes} bytes")
@@ -170,12 +173,25 @@ def _columns(archive: Archive, stack: Array, arrays: Sequence[Array], n_stacks: 
         if options.label is not None:
             labels = [one for one in beside if options.label in (one.name, posixpath.basename(one.name))]
         columns = {posixpath.basename(one.name): _values(one) for one in beside if may_describe(one.name, name)}
+        if options.labels == "folder":
+            _note_labels(archive, labels, [one for one in arrays if posixpath.dirname(one.name) == group], name)
         if len(labels) == 1 and options.labels == "folder":
             columns.pop(posixpath.basename(labels[0].name), None)
             columns[_LABEL] = _values(labels[0])
-            archive.notes.add(f"The labels of {archive.id} are those of {labels[0].name}.")
     split = split_of(stack.name, group)
     return columns | ({"split": [split] * stack.shape[0]} if split and n_stacks > 1 else {})
+
+
+def _note_labels(archive: Archive, labels: Sequence[Array], beside: Sequence[Array], name: str) -> None:
+    """Note which array has the labels, or why none has."""
+    if len(labels) == 1:
+        archive.notes.add(f"The labels of {archive.id} are those of {labels[0].name}.")
+    elif labels:
+        names = ", ".join(one.name for one in labels)
+        archive.notes.add(f"The labels of {archive.id} may be those of {names}: choose with --label NAME.")
+    for one in beside:
+        if are_labels(one.name, name) and one.refusal is not None:
+            archive.notes.add(f"The labels {one.name} of {archive.id} are not read: {one.refusal}; store them as text.")
 
 
 def _siblings(archive: Archive, name: str, held: contextlib.ExitStack) -> list[Array]:
@@ -187,16 +203,37 @@ def _siblings(archive: Archive, name: str, held: contextlib.ExitStack) -> list[A
     labels = [one for one in names if one.endswith(_SIBLINGS) and are_labels(one.removesuffix(".npy"), name)]
     arrays = []
     for one in labels:
-        (array,) = held.enter_context(open_arrays(to_uri(f"{os.fsdecode(to_path(folder))}/{one}"), MAX_BYTES))
+        (array,) = _open_labels(f"{os.fsdecode(to_path(folder))}/{one}", held)
         array.name = one
         arrays.append(array)
     return arrays
 
 
+def _open_labels(path: str, held: contextlib.ExitStack) -> list[Array]:
+    """Open a file of labels.
+
+    Raises:
+        ImageError: It can't be read, or is cut short; the message names it.
+    """
+    try:
+        arrays = held.enter_context(open_arrays(to_uri(path), MAX_BYTES))
+    except (OSError, ImageError) as error:
+        raise _labels_error(path, str(error)) from error
+    if arrays[0].refusal is None and arrays[0].n_whole < math.prod(arrays[0].shape[:1]):
+        raise _labels_error(path, "it is cut short")
+    return arrays
+
+
+def _labels_error(path: str, why: str) -> ImageError:
+    what = f"the labels beside it, {path}, can't be read: {why}; to go without them, rename that file"
+    return ImageError("list", "damaged labels", what)
+
+
 def _is_column(array: Array, n_rows: int) -> bool:
     """Return whether an array has one number or text a row."""
     is_flat = array.shape in ((n_rows,), (n_rows, 1))
-    return is_flat and array.refusal is None and not array.is_encoded and array.dtype.kind in "iufbSUO"
+    is_plain = array.refusal is None and not array.is_encoded and array.dtype.itemsize <= _MAX_VALUE_BYTES
+    return is_flat and is_plain and array.dtype.kind in "iufbSUO"
 
 
 def _values(array: Array) -> list[Any]:

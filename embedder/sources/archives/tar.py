@@ -105,7 +105,7 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
 def _take_label(columns: dict[str, Any], name: str, options: SourceOptions) -> tuple[str | None, str | None]:
     if options.labels != "folder":
         return None, None
-    label, label_from = pop_label(columns, [options.label] if options.label is not None else LABEL)
+    label, label_from = pop_label(columns, options.label, LABEL)
     if options.label is None and label is None and label_from is None:
         label = options.folder_label(name)
     return label, label_from

@@ -61,6 +61,13 @@ def read_dataset_info(uri: str) -> DatasetInfo | None:
     info, features = _read_json(f"{folder}/dataset_info.json"), _read_json(f"{folder}/features.json")
     if info is None or features is None:
         return None
+    try:
+        return _to_info(folder, name, info, features)
+    except (AttributeError, KeyError, TypeError, ValueError):  # files of these names that are another program's
+        return None
+
+
+def _to_info(folder: str, name: str, info: Mapping[str, Any], features: Mapping[str, Any]) -> DatasetInfo:
     entries = features.get("featuresDict", {}).get("features", {})
     labels = {one: _class_names(f"{folder}/{one}.labels.txt") for one, entry in entries.items() if _is_class(entry)}
     splits = {one["name"]: sum(map(int, one.get("shardLengths", ()))) for one in info.get("splits", ())}
@@ -99,4 +106,5 @@ def _read_json(uri: str) -> dict[str, Any] | None:
 
 def _class_names(uri: str) -> tuple[str, ...]:
     """Return the names of classes, one a line in the order of their numbers."""
-    return tuple(_read(uri).decode(errors="backslashreplace").rstrip("\n").split("\n")) if _read(uri) else ()
+    text = _read(uri).decode(errors="backslashreplace").rstrip("\n")
+    return tuple(text.split("\n")) if text else ()

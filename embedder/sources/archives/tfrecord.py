@@ -30,6 +30,7 @@ from frieze.embedder.sources.tables.column_names import LABEL, pop_label, pop_te
 _FRAME = struct.Struct("<QI")  # length and its checksum; the record and its checksum follow
 _CHECKSUM = struct.Struct("<I")
 _DAMAGED = "damaged archive"
+_MAX_FRAMES = 1 << 20
 
 
 def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -105,14 +106,27 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
         archive.keys.update(record.features, record.frames)
         image = None
         for image in find_images(record, archive.options.image):
-            # Equal bytes earlier in the record are the same image. Bare samples are found again in their record.
-            at = -offset if image.shape else offset + data.find(image.data)
+            at = _location(image, data, offset)
             described = image if info is None else image._replace(features=info.translate(image.features))
             yield _to_record(archive, described, number, at)
         if image is None:
             archive.ignore("record without an image")
         else:
             _note_other_images(archive, record, image)
+
+
+def _location(image: RecordImage, data: bytes, offset: int) -> int:
+    """Return where an image is found again: its first byte; of bare samples record and frame, as a negative number.
+
+    Raises:
+        ImageError: The record has too many frames for that.
+    """
+    if image.shape is None:
+        return offset + data.find(image.data)  # equal bytes earlier in the record are the same image
+    frame = image.frame or 0
+    if frame >= _MAX_FRAMES:
+        raise ImageError("list", "too large", f"a record has more than {_MAX_FRAMES:,} frames of bare samples")
+    return -(offset * _MAX_FRAMES + frame)
 
 
 def _note_other_images(archive: Archive, record: Record, image: RecordImage) -> None:
@@ -138,23 +152,24 @@ def _to_record(archive: Archive, image: RecordImage, number: int, offset: int) -
     stated_id = pop_text(columns, [options.id] if options.id else ())
     label, label_from = None, None
     if options.labels == "folder":
-        label, label_from = pop_label(columns, [options.label] if options.label else LABEL)
+        label, label_from = pop_label(columns, options.label, LABEL)
     location = (len(image.data), archive.stat[1], archive.number, offset)
     name = (stated_id or f"{archive.id}/{number}") + frame
     return ImageRecord(name, archive.uri + below, label, *location, columns, label_from)
 
 
 class _Records(ByteRanges):
-    """Reads encoded images as byte ranges, and bare samples at the offset of their record, which is negative."""
+    """Reads encoded images as byte ranges, and bare samples by their record and frame."""
 
     def read_range(self, file: BinaryIO, offset: int, size_bytes: int) -> bytes:
         """Read one image."""
         if offset >= 0:
             return super().read_range(file, offset, size_bytes)
-        file.seek(-offset - _FRAME.size)
+        start, frame = divmod(-offset, _MAX_FRAMES)
+        file.seek(start - _FRAME.size)
         (length, _) = _FRAME.unpack(file.read(_FRAME.size))
-        record = parse(_read(file, -offset, length, self.max_bytes))
-        return next(image for image in find_images(record, self.image) if len(image.data) == size_bytes).encode()
+        record = parse(_read(file, start, length, self.max_bytes))
+        return next(image for image in find_images(record, self.image) if (image.frame or 0) == frame).encode()
 
 
 def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:

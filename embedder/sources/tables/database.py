@@ -75,7 +75,9 @@ def read_queried(uri: str, below: str) -> bytes:
     """
     try:
         query, column, row = map(urllib.parse.unquote, below.split("/"))
-        (content,) = _Bytes(uri, query, column, stat_uri(uri), 1 << 62).read([int(row)])
+        # The database skips the rows before, and need not read their bytes.
+        one = f"select * from ({query.rstrip().rstrip(';')}\n) limit 1 offset {int(row)}"  # noqa: S608  the user's own query
+        (content,) = _Bytes(uri, one, column, stat_uri(uri), 1 << 62).read([0])
     except (ValueError, InputError) as error:
         raise ImageError("read", "missing", f"{uri} holds no image {below}: {error}") from error
     except OSError as error:
@@ -170,7 +172,7 @@ def _describe(uri: str) -> str:
 def _open_paths(file: File, source: str, options: SourceOptions, chosen: dict[str, str]) -> Source:
     """List the images whose paths a query returns."""
     names, rows = _run(file.uri, str(options.query))
-    values = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    values = _values(names, rows, frozenset(chosen.values()))
     texts = [
         name for role, name in chosen.items() if role != "label" or not any(isinstance(v, list) for v in values[name])
     ]
@@ -183,6 +185,18 @@ def _open_paths(file: File, source: str, options: SourceOptions, chosen: dict[st
     references, failures = to_references(table, chosen, file)
     opened = open_referenced(join_label_lists(references), failures, source, options)
     return Source(opened.listing, opened.read, has_columns=True, notes=opened.notes)
+
+
+def _values(names: list[str], rows: Iterator[tuple[Any, ...]], chosen: frozenset[str]) -> dict[str, list[Any]]:
+    """Return the values of each column, without those of bytes that are not chosen, such as thumbnails beside paths."""
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    for row in rows:
+        for name, value in zip(names, row, strict=True):
+            if isinstance(value, bytes) and name not in chosen:
+                values.pop(name, None)
+            elif name in values:
+                values[name].append(value)
+    return values
 
 
 def _text(value: Any) -> str | None:
@@ -207,7 +221,7 @@ def _records(file: File, base: str, options: SourceOptions, chosen: dict[str, st
         stated_id = pop_text(columns, [chosen["id"]] if "id" in chosen else ())
         label, label_from = (None, None)
         if options.labels != "none":
-            label, label_from = pop_label(columns, [chosen["label"]] if "label" in chosen else ())
+            label, label_from = pop_label(columns, chosen.get("label"), ())
         columns = {name: value for name, value in columns.items() if not isinstance(value, bytes)}
         size_bytes = len(data) if isinstance(data, bytes) else 0
         name = stated_id or f"{file.name}/{number:06d}"

@@ -225,3 +225,34 @@ def test_in_blocks(tmp_path, monkeypatch):
     assert len(reader._stacks[0]._block) == 1
     assert np.array_equal(pictures(source, [2])[0], COLOUR[2])
     assert len(reader._stacks[0]._block) == 2
+
+
+@pytest.mark.parametrize(("n_rows", "message"), [(0, "its values are no images"), (1 << 40, "unpack to more than 200")])
+def test_claimed_numbers_of_files(n_rows, message, tmp_path):
+    """Neither none nor a million millions of files in an array of HDF5 end a run in an error of ours."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset("images", n_rows, h5py.vlen_dtype(np.uint8), maxshape=(None,))
+        if n_rows:
+            data[0] = np.frombuffer(b"\xff\xd8\xff\xe0" + bytes(99), np.uint8)
+    with pytest.raises(InputError, match=message):
+        listed(tmp_path / "a.h5")
+
+
+def test_labels_that_are_not_read(tmp_path):
+    """Where labels can't be read or chosen, a note says so: images without labels are no surprise."""
+    source = listed(write(tmp_path / "a.npz", images=COLOUR, labels=np.array(["x"] * len(COLOUR), object)))
+    assert source.notes == (
+        "The labels labels of a.npz are not read: its values are Python objects; store them as text.",
+    )
+    source = listed(write(tmp_path / "b.npz", images=COLOUR, labels=LABELS, target=LABELS))
+    assert source.notes == ("The labels of b.npz may be those of labels, target: choose with --label NAME.",)
+
+
+@pytest.mark.parametrize("n_bytes", [5, 130])
+def test_broken_labels_beside(n_bytes, tmp_path):
+    """A file of labels that is damaged or cut short is refused by its own name."""
+    np.save(tmp_path / "x.npy", COLOUR)
+    np.save(tmp_path / "y.npy", LABELS)
+    (tmp_path / "y.npy").write_bytes((tmp_path / "y.npy").read_bytes()[:n_bytes])
+    with pytest.raises(InputError, match=r"labels beside it, .*/y\.npy, can't be read: .* rename that file"):
+        listed(tmp_path / "x.npy")

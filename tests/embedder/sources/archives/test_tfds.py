@@ -71,6 +71,21 @@ def test_one_split(dataset):
     assert rows(source, "id", "label") == [("pets-test.tfrecord-00000-of-00001/0", "dog")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"splits": {"test": {}}}',
+        '{"splits": [{"name": "test", "shardLengths": ["x"]}]}',
+        '{"splits": 3}',
+        '{"splits": [3]}',
+    ],
+)
+def test_info_of_another_program(text, dataset):
+    """A dataset_info.json of another form, such as Hugging Face's, says nothing of the records."""
+    (dataset / "1.0.0" / "dataset_info.json").write_text(text)
+    assert rows(open_source(f"{dataset}/1.0.0/pets-test.*", SourceOptions()), "label") == [("1",)]
+
+
 @pytest.mark.parametrize("spoiled", ["features.json", "label.labels.txt"])
 def test_without_names(spoiled, dataset):
     """Where a file of names is missing or says something else, the numbers stay."""

@@ -138,6 +138,8 @@ def test_features_of_some_records(listed):
         ({"label": [7, 8]}, {}, None, {"labels": ["7", "8"]}),
         ({"label": 7, "kind": b"owl"}, {"label": "kind"}, "owl", {"source_label": 7}),
         ({"label": 7}, {"labels": "none"}, None, {"source_label": 7}),
+        ({"labels": 7}, {}, "7", {}),
+        ({"labels": 7, "kind": []}, {"label": "kind"}, None, {"labels": 7, "kind": None}),
     ],
 )
 def test_labels(features, options, label, left, listed):
@@ -381,6 +383,14 @@ def test_bare_samples(mode, channels, names, listed):
         assert read_image(row["uri"]) == content
         with Image.open(io.BytesIO(content)) as picture:
             assert (picture.mode, np.array_equal(np.asarray(picture).reshape(shape), expected)) == (mode, True)
+
+
+def test_frames_of_bare_samples(listed):
+    """Each of several bare samples in a record is its own picture, though all have the same size."""
+    frames = [np.random.default_rng(n).integers(0, 256, (5, 7, 3), np.uint8).tobytes() for n in range(3)]
+    source = listed([{"label": 1}, {"image": frames, "height": 5, "width": 7, "depth": 3}])
+    assert [content[-105:] for content in contents(source)] == frames
+    assert [read_image(row["uri"]) for row in rows(source)] == contents(source)
 
 
 def test_encoded_beside_its_size(listed):

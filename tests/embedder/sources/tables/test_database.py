@@ -9,6 +9,7 @@ import pytest
 from frieze.core import ImageError, InputError
 from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.open import open_source, read_image
+from frieze.embedder.sources.tables import database as database_module
 
 BYTES = "select name as id, data as image, kind as label, year from photos order by name"
 PATHS = "select path, kind as label, year from photos order by path desc;"
@@ -152,3 +153,21 @@ def test_changes_while_it_is_read(database):
         read_image(f"{database}/x/y/z")
     database.write_bytes(database.read_bytes() + b"\0")
     assert read(source, [0]) == ["changed"]
+
+
+def test_bytes_beside_paths(database):
+    """Bytes beside a column of paths, such as thumbnails, are not kept as a column."""
+    source = listed(database, "select path, data as thumbnail, year from photos order by path")
+    assert rows(source, "id", "year") == [(f"in/{n}.jpg", 2000 + n) for n in range(N)]
+    assert "thumbnail" not in source.listing.images.column_names
+
+
+def test_one_image_is_read_by_its_row_alone(database, monkeypatch):
+    """Reading the last image by its uri returns one row from the database, not all before it."""
+    last = rows(listed(database, f"{BYTES};"), "uri")[-1][0]
+    given, translated = [], database_module._translated
+    monkeypatch.setattr(
+        database_module, "_translated", lambda *of: (given.append(one) or one for one in translated(*of))
+    )
+    assert read_image(last) == image(N - 1)
+    assert len(given) == 1
