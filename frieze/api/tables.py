@@ -198,6 +198,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
 
     Raises:
         TypeError: An option belongs to none of them.
+        InputError: Two options exclude each other.
     """
     from frieze.embedder import BackboneRequest, JobOptions, Limits, SourceOptions
 
@@ -206,6 +207,11 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     def take(*names: str) -> dict[str, Any]:
         return {name: left.pop(name) for name in names}
 
+    if left["boxes"] and left["stretch"]:
+        raise InputError(
+            "Boxes are cut from pixels of 8 bits, so that `stretch` would mean nothing.",
+            hint="Leave `stretch` or `boxes` out.",
+        )
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),

@@ -127,9 +127,19 @@ def _of_labelme(document: Mapping[str, Any]) -> Iterator[Box]:
     """Yield the shapes of a labelme file, each by the box around its points."""
     name = re.split(r"[/\\]", document["imagePath"])[-1]
     for shape in document["shapes"]:
-        across, down = zip(*shape["points"], strict=True)
+        across, down = zip(*_extremes(shape), strict=True)
         box = from_edges(min(across), min(down), max(across), max(down))
         yield Box(name, box, shape.get("label"), {"shape_type": shape.get("shape_type", "polygon")})
+
+
+def _extremes(shape: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Return points that reach as far as the shape: a circle's two are its centre and one of its edge."""
+    points = [(float(x), float(y)) for x, y in shape["points"]]
+    if shape.get("shape_type") != "circle":
+        return points
+    (x, y), edge = points
+    radius = math.dist((x, y), edge)
+    return [(x - radius, y - radius), (x + radius, y + radius)]
 
 
 def _of_voc(data: bytes) -> Iterator[Box]:

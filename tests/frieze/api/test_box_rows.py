@@ -39,6 +39,12 @@ def test_rows_and_failures(folder):
     assert (len(table), set(failures["reason"].to_pylist())) == (12, {"outside", "empty box"})
 
 
+def test_stretched(folder):
+    """What stretches samples of 16 bits is refused: boxes are cut from 8 bits."""
+    with pytest.raises(InputError, match="would mean nothing"):
+        frieze.embed(folder / "in", boxes=folder / "coco.json", out=folder / "s", stretch="1..99")
+
+
 def test_rerun(folder):
     """A run without `boxes` recalls them, and has nothing to do."""
     document = frieze.embed(folder / "in", out=folder / "t")

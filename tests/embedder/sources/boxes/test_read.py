@@ -80,3 +80,11 @@ def test_missing(tmp_path):
     """A file that is not there is named."""
     with pytest.raises(InputError, match=r"There is no .*nothing\.json"):
         read_boxes(tmp_path / "nothing.json")
+
+
+def test_circle(tmp_path):
+    """A circle of labelme has the box around it: of its two points one is the centre, one lies on its edge."""
+    shape = {"label": "eye", "shape_type": "circle", "points": [[50, 40], [53, 44]]}
+    (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.png", "shapes": [shape]}))
+    (box,) = read_boxes(tmp_path).boxes
+    assert box.corner == (45, 35, 10, 10)
