@@ -1,10 +1,12 @@
 """Processes that decide on pairs: threads wait for each other at Python's lock, as each call takes microseconds."""
 
+import collections
 import contextlib
 import itertools
 import math
 import os
 from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from frieze.core import HelperProcess, count_cores
@@ -12,7 +14,9 @@ from frieze.indexing.duplicates.compare import Match
 from frieze.indexing.duplicates.decide import Decider, Pair, ReadPicture, one_library_thread, use_one_faiss_thread
 
 _MAX_PROCESSES = 8
-_N_PICTURES = 2_000  # kept in memory by all of them: some 400 MB
+_N_PICTURES = 3_000  # kept in memory by all of them: some 400 MB
+_N_AHEAD = 2  # portions that a process has in hand, so that it never waits for the next
+_MAX_PORTION, _N_PORTIONS = 32, 8  # pairs; and of each process, at least: none waits long for another
 
 OpenReader = Callable[[], contextlib.AbstractContextManager[ReadPicture]]
 """A function of a module, which each process calls."""
@@ -63,17 +67,25 @@ class PairProcesses:
     def _decide(self, pairs: list[Pair]) -> tuple[list[Match | None], set[int]]:
         if not self._processes:
             self._start()
-        shares = share_out([pair.first.row for pair in pairs], len(self._processes))
-        busy = [(process.connection, share) for process, share in zip(self._processes, shares, strict=True) if share]
-        for connection, share in busy:
-            connection.send([pairs[at] for at in share])
+        connections = [process.connection for process in self._processes]
+        shares = dict(zip(connections, share_out(len(pairs), len(connections)), strict=True))
+        in_hand: dict[Connection, collections.deque[slice]] = {one: collections.deque() for one in connections}
+
+        def send(connection: Connection) -> None:
+            if (portion := take(list(shares.values()), shares[connection])) is not None:
+                in_hand[connection].append(portion)
+                connection.send(pairs[portion])
+
+        for connection in connections * _N_AHEAD:
+            send(connection)
         matches: list[Match | None] = [None] * len(pairs)
         unreadable: set[int] = set()
-        for connection, share in busy:
-            decided, rows = connection.recv()
-            unreadable |= rows
-            for at, match in zip(share, decided, strict=True):
-                matches[at] = match
+        while busy := [connection for connection in connections if in_hand[connection]]:
+            for ready in wait(busy):
+                connection = next(one for one in busy if one is ready)
+                matches[in_hand[connection].popleft()], rows = connection.recv()
+                unreadable |= rows
+                send(connection)
         return matches, unreadable
 
     def _start(self) -> None:
@@ -85,18 +97,31 @@ class PairProcesses:
             process.connection.send(self._task)
 
 
-def share_out(rows: list[int], n_shares: int) -> list[list[int]]:
-    """Share out the places of rows: those of a row together and, but for a few, always to the same share.
+def share_out(n_pairs: int, n_shares: int) -> list[collections.deque[slice]]:
+    """Cut pairs into a run for each process, and each run into portions: pairs that follow each other share pictures.
 
-    >>> share_out([4, 4, 4, 5, 6, 6], 2)
-    [[0, 1, 2], [3, 4, 5]]
+    >>> [[(part.start, part.stop) for part in share] for share in share_out(5, 2)]
+    [[(0, 1), (1, 2)], [(2, 3), (3, 4), (4, 5)]]
     """
-    shares: list[list[int]] = [[] for _ in range(n_shares)]
-    most = math.ceil(len(rows) / n_shares)
-    for row, group in itertools.groupby(range(len(rows)), key=rows.__getitem__):
-        usual = shares[row % n_shares]
-        (usual if len(usual) < most else min(shares, key=len)).extend(group)
-    return shares
+    size = min(_MAX_PORTION, math.ceil(n_pairs / (n_shares * _N_PORTIONS))) or 1
+    bounds = [n_pairs * at // n_shares for at in range(n_shares + 1)]
+    return [
+        collections.deque(slice(start, min(start + size, end)) for start in range(begin, end, size))
+        for begin, end in itertools.pairwise(bounds)
+    ]
+
+
+def take(shares: list[collections.deque[slice]], own: collections.deque[slice]) -> slice | None:
+    """Take the next portion of a process's own share, or else the last of the fullest; None where all are empty.
+
+    >>> left = share_out(3, 2)
+    >>> [take(left, left[0]).start for _ in range(3)]
+    [0, 2, 1]
+    """
+    if own:
+        return own.popleft()
+    fullest = max(shares, key=len)
+    return fullest.pop() if fullest else None
 
 
 def decide_for_other() -> None:
