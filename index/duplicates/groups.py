@@ -157,7 +157,7 @@ def _compare_candidates(
 
 def _blocks(n_pairs: int) -> Iterator[Rows]:
     """Yield the places of pairs, ascending: each time a piece of each of several streams."""
-    streams = np.array_split(np.arange(n_pairs), min(_N_STREAMS, _BLOCK))
+    streams = np.array_split(np.arange(n_pairs), _N_STREAMS)
     size = max(1, _BLOCK // _N_STREAMS)
     for start in range(0, len(streams[0]), size):
         yield np.concatenate([stream[start : start + size] for stream in streams])
