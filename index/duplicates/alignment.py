@@ -115,12 +115,12 @@ class Picture:
 
     def features(self, *, mirrored: bool = False) -> Features:
         """Return local features of the picture, or of its mirror image."""
-        found = self._features.get(False)  # no `cached_property`: before Python 3.12 threads wait for each other there
-        if found is None:
-            found = self._features[False] = _find_features(self.grey)
-        if mirrored and True not in self._features:  # asked after `found`: another thread drops its keypoints last
-            self._features[True] = _mirror(self.grey, found)
-            self._features[False] = found._replace(keypoints=())  # nothing else asks for them, and they are large
+        plain = self._features.get(False)  # no `cached_property`: before Python 3.12 threads wait for each other there
+        if plain is None:
+            plain = self._features[False] = _find_features(self.grey)
+        if mirrored and True not in self._features:  # asked after `plain`: another thread drops its keypoints last
+            self._features[True] = _mirror(self.grey, plain)
+            self._features[False] = plain._replace(keypoints=())  # nothing else asks for them, and they are large
         return self._features[mirrored]
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import NamedTuple
 
 from frieze.core import HelperProcess, count_cores
@@ -68,24 +68,24 @@ class PairProcesses:
         if not self._processes:
             self._start()
         connections = [process.connection for process in self._processes]
-        shares = dict(zip(connections, share_out(len(pairs), len(connections)), strict=True))
-        in_hand: dict[Connection, collections.deque[slice]] = {one: collections.deque() for one in connections}
+        shares = share_out(len(pairs), len(connections))
+        in_hand: list[collections.deque[slice]] = [collections.deque() for _ in connections]
 
-        def send(connection: Connection) -> None:
-            if (portion := take(list(shares.values()), shares[connection])) is not None:
-                in_hand[connection].append(portion)
-                connection.send(pairs[portion])
+        def send(at: int) -> None:
+            if (portion := take(shares, at)) is not None:
+                in_hand[at].append(portion)
+                connections[at].send(pairs[portion])
 
-        for connection in connections * _N_AHEAD:
-            send(connection)
+        for at in [*range(len(connections))] * _N_AHEAD:
+            send(at)
         matches: list[Match | None] = [None] * len(pairs)
         unreadable: set[int] = set()
-        while busy := [connection for connection in connections if in_hand[connection]]:
-            for ready in wait(busy):
-                connection = next(one for one in busy if one is ready)
-                matches[in_hand[connection].popleft()], rows = connection.recv()
+        while any(in_hand):
+            for ready in wait([one for one, portions in zip(connections, in_hand, strict=True) if portions]):
+                at = next(at for at, connection in enumerate(connections) if connection is ready)
+                matches[in_hand[at].popleft()], rows = connections[at].recv()
                 unreadable |= rows
-                send(connection)
+                send(at)
         return matches, unreadable
 
     def _start(self) -> None:
@@ -111,15 +111,15 @@ def share_out(n_pairs: int, n_shares: int) -> list[collections.deque[slice]]:
     ]
 
 
-def take(shares: list[collections.deque[slice]], own: collections.deque[slice]) -> slice | None:
-    """Take the next portion of a process's own share, or else the last of the fullest; None where all are empty.
+def take(shares: list[collections.deque[slice]], at: int) -> slice | None:
+    """Take the next portion of one of the shares, or else the last of the fullest; None where all are empty.
 
     >>> left = share_out(3, 2)
-    >>> [take(left, left[0]).start for _ in range(3)]
+    >>> [take(left, 0).start for _ in range(3)]
     [0, 2, 1]
     """
-    if own:
-        return own.popleft()
+    if shares[at]:
+        return shares[at].popleft()
     fullest = max(shares, key=len)
     return fullest.pop() if fullest else None
 
@@ -134,6 +134,8 @@ def decide_for_other() -> None:
             decider = Decider(read, task.n_pictures)
             while True:
                 pairs = connection.recv()
-                connection.send(([decider.decide(pair) for pair in pairs], decider.unreadable))
+                matches = [decider.decide(pair) for pair in pairs]
+                rows = {image.row for pair in pairs for image in (pair.first, pair.second)}
+                connection.send((matches, rows & decider.unreadable))
     except (EOFError, OSError):
         os._exit(0)
