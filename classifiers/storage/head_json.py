@@ -76,6 +76,7 @@ def read_train_options(head_json: dict[str, Any]) -> dict[str, Any]:
         **{name: config.get(name) for name in _NETWORK_OPTIONS},
         "seed": split["seed"],
         "balanced": config.get("balanced") is True,
+        "start_from": config.get("start_from"),
     }
 
 
