@@ -44,7 +44,7 @@ def describe_head(
 _NETWORK_OPTIONS = ("layers", "dropout", "epochs", "patience")
 
 
-def retrain_command(head_json: dict[str, Any], path: Path) -> str:
+def retrain_command(head_json: dict[str, Any], path: TablePath) -> str:
     """Return the command that trains the same kind of head on the table as it is now.
 
     Args:
