@@ -39,7 +39,7 @@ def open_onnx_file(request: BackboneRequest) -> Network:
         raise no_tensorflow_error(path.stem)
 
     def complete(size: tuple[int, int], pixels: str) -> OpenVINOGraph:
-        return complete_graph(images, size, pixels, request.pool, name=path.stem)
+        return complete_graph(images, size, pixels, request.pool, views=request.views, name=path.stem)
 
     return Network(
         name=path.stem,
