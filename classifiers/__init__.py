@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network
+from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network, StartWeights
 from frieze.classifiers.data.embedding_rows import PooledFeatures
 from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
@@ -17,10 +17,11 @@ from frieze.classifiers.label_audit.audit import audit_labels, check_audit
 from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
 from frieze.classifiers.registry import HEADS, name_head
 from frieze.classifiers.solver.linear import fit_linear, fit_path
-from frieze.classifiers.storage.head_folder import Head, check_head, open_head, read_report
+from frieze.classifiers.storage.head_folder import Head, check_head, describe_staleness, open_head, read_report
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
 from frieze.classifiers.storage.split_file import read_split
-from frieze.classifiers.training.fit import HeadConfig
+from frieze.classifiers.training.fit import HeadConfig, fit_head
+from frieze.classifiers.training.start_weights import open_start
 from frieze.classifiers.training.train import train_head
 from frieze.classifiers.training.zero_shot import ClassVectors, check_classes, make_zero_shot_head
 
@@ -43,6 +44,7 @@ __all__ = [
     "Network",
     "PooledFeatures",
     "SplitConfig",
+    "StartWeights",
     "audit_labels",
     "check_audit",
     "check_classes",
@@ -51,13 +53,16 @@ __all__ = [
     "check_memory",
     "check_predictions",
     "compare_heads",
+    "describe_staleness",
     "evaluate_head",
     "finetune_head",
+    "fit_head",
     "fit_linear",
     "fit_path",
     "make_zero_shot_head",
     "name_head",
     "open_head",
+    "open_start",
     "predict_features",
     "read_head_json",
     "read_labels_from",

@@ -1,13 +1,12 @@
 """Options of fits and fine-tuning, with their limits."""
 
 import dataclasses
+from pathlib import Path
 from typing import Self
 
-from frieze.core import (
-    Floats,
-    InputError,
-    Rows,
-)
+import numpy as np
+
+from frieze.core import Floats, InputError, Rows, Strings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +51,29 @@ DEFAULT_NETWORK = Network()
 
 
 @dataclasses.dataclass(frozen=True)
+class StartWeights:
+    """Weights of classes that a linear head starts from, such as those of their names in words.
+
+    Attributes:
+        path: The folder of the head that they come from.
+        classes: The names of the C classes, sorted.
+        coef: [C, D], of the logits of unit vectors.
+        intercept: [C].
+    """
+
+    path: Path
+    classes: Strings
+    coef: Floats
+    intercept: Floats
+
+    def take(self, classes: Strings) -> tuple[Floats, Floats]:
+        """Return weights and intercepts of some of the classes, float32; of two, less their mean."""
+        rows = np.searchsorted(self.classes.astype(str), classes.astype(str))
+        coef, intercept = self.coef[rows].astype(np.float32), self.intercept[rows].astype(np.float32)
+        return coef - coef.mean(axis=0), intercept - intercept.mean()
+
+
+@dataclasses.dataclass(frozen=True)
 class FitOptions:
     """Options of a fit beside rows and labels.
 
@@ -61,6 +83,7 @@ class FitOptions:
         network: Architecture of a `keras` head.
         n_rows: Rows of the final fit, where this one is of a fold; 0 for the rows of this fit.
         groups: int64 [N]; rows of one group stay on one side of what early stopping looks at. None for single rows.
+        start: Weights that `linear` is pulled to instead of zero; None for zero.
     """
 
     weights: Floats | None = None
@@ -68,6 +91,7 @@ class FitOptions:
     network: Network = DEFAULT_NETWORK
     n_rows: int = 0
     groups: Rows | None = None
+    start: StartWeights | None = None
 
     def take(self, rows: Rows) -> Self:
         """Return the options for some of the rows."""

@@ -10,7 +10,7 @@ from frieze.embedder.backbones.kept_graph import clear_graphs, has_graph, list_g
 from frieze.embedder.backbones.open import list_backbones, load_backbone, open_backbone, reopen_backbone
 from frieze.embedder.backbones.open_text_encoder import WITH_WORDS, open_text_encoder
 from frieze.embedder.backbones.pooling import POOLS
-from frieze.embedder.backbones.text_encoder import TEXT, TextEncoder, split_prompts
+from frieze.embedder.backbones.text_encoder import TextEncoder, class_prompts, note_on_cut, split_prompts
 from frieze.embedder.backbones.trainable import TrainableBackbone, open_trainable
 from frieze.embedder.cluster.driver import ClusterDriver
 from frieze.embedder.cluster.worker import SliceResult
@@ -58,7 +58,6 @@ __all__ = [
     "PIXELS",
     "POOLS",
     "PRECISIONS",
-    "TEXT",
     "WITH_WORDS",
     "Backbone",
     "BackboneRequest",
@@ -86,6 +85,7 @@ __all__ = [
     "WorkerHandle",
     "as_backbone",
     "as_images",
+    "class_prompts",
     "clear_graphs",
     "decode",
     "decode_batch",
@@ -111,6 +111,7 @@ __all__ = [
     "load_backbone",
     "measure_drift",
     "measure_rate",
+    "note_on_cut",
     "open_backbone",
     "open_source",
     "open_text_encoder",

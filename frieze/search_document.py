@@ -24,7 +24,25 @@ class SearchOptions(NamedTuple):
     min_score: float | None = None
 
 
-def search_document(index: "Index", names: "Sequence[str]", vectors: Floats, options: SearchOptions) -> dict[str, Any]:
+def notes_on_words(index: "Index", cut_texts: "Sequence[str]") -> list[str]:
+    """Describe what may mislead in the hits of words.
+
+    Args:
+        index: The index.
+        cut_texts: Texts whose end the text tower does not read.
+    """
+    from frieze.embedder import note_on_cut
+
+    metric = (
+        f"{index.path} has the metric l2, by which long vectors are far from every text; words are best searched by"
+        " cosine."
+    )
+    return [metric] * (index.metric == "l2") + [note_on_cut(cut_texts)] * bool(cut_texts)
+
+
+def search_document(
+    index: "Index", names: "Sequence[str]", vectors: Floats, options: SearchOptions, *, notes: "Sequence[str]" = ()
+) -> dict[str, Any]:
     """Find the nearest images of each query.
 
     Args:
@@ -32,9 +50,11 @@ def search_document(index: "Index", names: "Sequence[str]", vectors: Floats, opt
         names: The name of each query.
         vectors: float32 [Q, D].
         options: Which hits.
+        notes: What to say of the queries.
 
     Returns:
-        `index`, `k`, `where`, `queries` with their hits, best first, `renamed`, `zero_queries`, `n_zero` and `stale`.
+        `index`, `k`, `where`, `queries` with their hits, best first, `renamed`, `zero_queries`, `n_zero`, `notes` and
+        `stale`.
 
     Raises:
         InputError: k or the filter is invalid.
@@ -49,5 +69,6 @@ def search_document(index: "Index", names: "Sequence[str]", vectors: Floats, opt
         "renamed": index.renamed,
         "zero_queries": [] if is_l2 else [name for name, one in zip(names, vectors, strict=True) if not one.any()],
         "n_zero": None if is_l2 else index.n_zero,
+        "notes": list(notes),
         "stale": index.staleness(),
     }

@@ -6,6 +6,7 @@ from frieze.indexing.duplicates.find import check_min_score, find_duplicates
 from frieze.indexing.duplicates.pair_processes import PairProcesses
 from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.storage.generations import read_document
+from frieze.indexing.storage.staleness import describe_staleness
 from frieze.indexing.stored_index import (
     Index,
     column_types,
@@ -30,6 +31,7 @@ __all__ = [
     "check_min_score",
     "column_types",
     "count_labels",
+    "describe_staleness",
     "filter_rows",
     "find_duplicates",
     "label_codes",

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,8 @@ from frieze.core import (
     Strings,
     TablePath,
     read_consistent,
-    to_command_line,
-    to_table_path,
 )
-from frieze.features import BackboneSpec, is_same_backbone, read_manifest
+from frieze.features import BackboneSpec
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
 from frieze.indexing.faiss_layer.row_filter import RowFilter
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
@@ -42,15 +40,9 @@ from frieze.indexing.storage.generations import (
     read_document,
 )
 from frieze.indexing.storage.row_metadata import RowMetadata, abbreviate_id
+from frieze.indexing.storage.staleness import TableState, build_command, describe_staleness, read_table_state
 
 _N_FILTERS = 8  # whose rows are cached: a filter is often used with one query after the other
-
-
-class _Table(NamedTuple):
-    """The current state of the table that an index was built from."""
-
-    generation: str
-    is_same_backbone: bool
 
 
 class Index:
@@ -73,7 +65,7 @@ class Index:
         check_files(folder, document["files"], hint=hint)
         self._rows = RowMetadata(folder / ROWS_NAME, hint=hint)
         self._searcher = open_searcher(document, folder, hint=hint)
-        self._seen_table: tuple[tuple[int, int], _Table] | None = None
+        self._seen_table: tuple[tuple[int, int], TableState] | None = None
         self._passing = functools.lru_cache(_N_FILTERS)(
             lambda where: RowFilter(find_rows(self._rows, where), len(self))
         )
@@ -113,9 +105,7 @@ class Index:
     @property
     def _command(self) -> str:
         """The command that builds this index again."""
-        options = {name: value for name, value in self.document["request"].items() if value is not None}
-        features, out = shlex.quote(self.document["features"]["path"]), shlex.quote(str(self.path))
-        return f"frieze index {features} --out {out} {to_command_line(options)}"
+        return build_command(self.path, self.document)
 
     @functools.cached_property
     def spec(self) -> BackboneSpec:
@@ -129,24 +119,14 @@ class Index:
 
     def staleness(self) -> str | None:
         """Return a note that the table has changed since, with the command; None where it has not, or can't be read."""
-        built_from = self.document["features"]
-        try:
-            table = self._read_table_state(to_table_path(built_from["path"]))
-        except (FeatureFileError, OSError):
-            return None
-        if table.generation == built_from["generation"]:
-            return None
-        if table.is_same_backbone:
-            return f"{self.path} was made from an older state of its table. Update it with: {self._command}"
-        return f"{self.path} was made from another table, of another backbone. Rebuild it with: {self._command} --force"
+        return describe_staleness(self.path, self.document, self._read_table_state)
 
-    def _read_table_state(self, table: TablePath) -> "_Table":
+    def _read_table_state(self, table: TablePath, document: dict[str, Any]) -> TableState:
         """Read the state of a table; features.json, which grows with it, is parsed only when it has changed."""
         status = (table / "features.json").stat()
         version = status.st_mtime_ns, status.st_size
         if self._seen_table is None or self._seen_table[0] != version:
-            manifest = read_manifest(table)
-            self._seen_table = version, _Table(manifest.generation, is_same_backbone(manifest.spec, self.spec))
+            self._seen_table = version, read_table_state(table, document)
         return self._seen_table[1]
 
     def check_hashes(self) -> None:

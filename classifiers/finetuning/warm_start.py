@@ -22,6 +22,7 @@ from frieze.classifiers.kinds.mlp import KerasHead
 from frieze.classifiers.registry import HEADS, Classifier
 from frieze.classifiers.storage.head_folder import Head
 from frieze.classifiers.storage.split_file import match_parts, read_split
+from frieze.classifiers.training.start_weights import start_of
 from frieze.core import InputError, Rows, Strings, format_size, free_memory
 from frieze.features import Features
 
@@ -124,7 +125,12 @@ def warm_start(
     value = next(iter(probe.document["scores"].get("setting", {}).values()), kind.default)  # a fine-tuned head has none
     network = probe.classifier.architecture if isinstance(probe.classifier, KerasHead) else DEFAULT_NETWORK
     embeddings = EmbeddingRows(features, examples.rows[split.fit]).read()
-    options = FitOptions(seed=config.seed, network=network, groups=None if groups is None else groups[split.fit])
+    options = FitOptions(
+        seed=config.seed,
+        network=network,
+        groups=None if groups is None else groups[split.fit],
+        start=start_of(probe),
+    )
     head = next(kind.fit_each(embeddings, examples.labels[split.fit], [value], options))
     held_out = EmbeddingRows(features, examples.rows[split.validation]).read()
     head.scale_logits(

@@ -12,7 +12,7 @@ from frieze.classifiers.config import FitMemory, FitOptions
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, as_row_blocks
 from frieze.classifiers.kinds.base import Softmax, check_model, ignore_class_count_warning, import_skops, two_columns
 from frieze.classifiers.kinds.tf_functions import linear_softmax
-from frieze.classifiers.solver.linear import fit_path
+from frieze.classifiers.solver.linear import Solution, fit_path
 from frieze.classifiers.solver.row_blocks import Doubles
 from frieze.classifiers.solver.row_space import MOST_AXES, RowSpace
 from frieze.core import Floats, Rows, Strings, unit_rows
@@ -177,7 +177,8 @@ class _LbfgsHead(PipelineHead):
         """Fit on float32 [N, D] of unit length, N labels of two classes or more, and sample weights, for each C."""
         classes, codes = np.unique(labels, return_inverse=True)
         row_blocks, weights = as_row_blocks(embeddings, codes, options.weights)
-        solutions = fit_path(row_blocks, cls.loss, costs=grid, n_classes=len(classes), weights=weights)
+        prior = None if options.start is None else Solution(*options.start.take(classes))
+        solutions = fit_path(row_blocks, cls.loss, costs=grid, n_classes=len(classes), weights=weights, prior=prior)
         started = time.perf_counter()
         for value, solution in zip(grid, solutions, strict=True):
             model = cls.fitted_model(solution.coef, solution.intercept).set_params(C=value)

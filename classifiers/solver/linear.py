@@ -36,9 +36,9 @@ class Solution:
 
     coef: Floats
     intercept: Floats
-    objective: float
-    n_iterations: int
-    converged: bool
+    objective: float = float("nan")
+    n_iterations: int = 0
+    converged: bool = False
 
 
 def fit_linear(
@@ -48,7 +48,7 @@ def fit_linear(
     cost: float,
     n_classes: int,
     weights: Floats | None = None,
-    start: Solution | None = None,
+    prior: Solution | None = None,
 ) -> Solution:
     """Fit one linear head, with the objective of scikit-learn's LogisticRegression or LinearSVC.
 
@@ -61,7 +61,8 @@ def fit_linear(
         cost: scikit-learn's C, > 0: the weight of the loss against half the squared weights.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0, one a row.
-        start: Initial weights; zero where None.
+        prior: Weights to start at, and from which half the squared distance is penalised, that of intercepts too; zero
+            where None. Of two classes, the second column is the negative of the first.
 
     Returns:
         The head. Its objective is within 0.1 % of the minimum where it converged.
@@ -74,7 +75,7 @@ def fit_linear(
     >>> fit_linear([(np.eye(3, dtype="f4"), codes)], "softmax", cost=1.0, n_classes=3).coef.argmax(0).tolist()
     [0, 1, 2]
     """
-    return next(fit_path(row_blocks, loss, costs=[cost], n_classes=n_classes, weights=weights, start=start))
+    return next(fit_path(row_blocks, loss, costs=[cost], n_classes=n_classes, weights=weights, prior=prior))
 
 
 def fit_path(
@@ -84,7 +85,7 @@ def fit_path(
     costs: Sequence[float],
     n_classes: int,
     weights: Floats | None = None,
-    start: Solution | None = None,
+    prior: Solution | None = None,
 ) -> Iterator[Solution]:
     """Fit a head for each cost, each with a warm start from the one before; arguments as for `fit_linear`.
 
@@ -94,28 +95,37 @@ def fit_path(
         costs: Ascending, so that each starts near its solution: `np.geomspace(1e-2, 1e2, 10)`.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0.
-        start: Initial weights of the first.
+        prior: Weights that the penalty is the distance from.
 
     Yields:
         One head a cost, in order; the caller may stop early.
     """
-    problem = _Problem(row_blocks, LOSSES[loss], n_classes, weights)
+    # One row a class would move a free intercept far from its prior.
+    penalised = LOSSES[loss] if prior is None else dataclasses.replace(LOSSES[loss], intercept_penalty=1)
+    problem = _Problem(row_blocks, penalised, n_classes, weights)
     if isinstance(row_blocks, list) and len(row_blocks) == 1:
         embeddings, codes = row_blocks[0]
         space = RowSpace.if_fewer_rows_than_columns(embeddings)
         if space is not None:
-            yield from _in_row_space(space, problem.of([(space.coordinates, codes)]), costs, start)
+            yield from _in_row_space(space, problem.of([(space.coordinates, codes)]), costs, prior)
             return
-    yield from problem.path(costs, start)
+    yield from problem.path(costs, prior)
 
 
 def _in_row_space(
-    space: RowSpace, problem: "_Problem", costs: Sequence[float], start: Solution | None
+    space: RowSpace, problem: "_Problem", costs: Sequence[float], prior: Solution | None
 ) -> Iterator[Solution]:
-    """Fit on the coordinates of few wide embeddings, and yield heads of the embeddings themselves."""
-    projected = start and dataclasses.replace(start, coef=space.project(start.coef))
+    """Fit on the coordinates of few wide embeddings, and yield heads of the embeddings themselves.
+
+    A head differs from the prior within the space of the rows alone, so that the rest of the prior stays as it is.
+    """
+    projected = prior and dataclasses.replace(prior, coef=space.project(prior.coef))
     for solution in problem.path(costs, projected):
-        yield dataclasses.replace(solution, coef=space.weights(solution.coef))
+        if prior is None or projected is None:
+            coef = space.weights(solution.coef)
+        else:
+            coef = prior.coef + space.weights(solution.coef - projected.coef)
+        yield dataclasses.replace(solution, coef=coef)
 
 
 def _stacked(solution: Solution) -> Floats:
@@ -128,21 +138,22 @@ class _Problem:
     def __init__(self, row_blocks: RowBlocks, loss: Loss, n_classes: int, row_weights: Floats | None) -> None:
         self.loss = loss
         self._row_blocks, self._n_classes, self._row_weights = row_blocks, n_classes, row_weights
+        self._prior: Floats = np.zeros((n_classes, 1), np.float32)  # [C, D + 1], of `path`
 
     def of(self, row_blocks: RowBlocks) -> "_Problem":
         """Return the same problem for other embeddings."""
         return _Problem(row_blocks, self.loss, self._n_classes, self._row_weights)
 
-    def path(self, costs: Sequence[float], start: Solution | None) -> Iterator[Solution]:
-        """Fit at each cost, from the head before."""
+    def path(self, costs: Sequence[float], prior: Solution | None) -> Iterator[Solution]:
+        """Fit at each cost, from the head before; the first one starts at the prior."""
         axes = find_axes(self._row_blocks, self._row_weights, self.loss)
-        at = _stacked(start) if start else np.zeros((self._n_classes, axes.width), np.float32)
+        self._prior = at = _stacked(prior) if prior else np.zeros((self._n_classes, axes.width), np.float32)
         for cost in costs:
-            solution = self.solve(cost, axes, at)
+            solution = self._solve(cost, axes, at)
             at = _stacked(solution)
             yield solution
 
-    def solve(self, cost: float, axes: PrincipalAxes | LeadingAxes, start: Floats) -> Solution:
+    def _solve(self, cost: float, axes: PrincipalAxes | LeadingAxes, start: Floats) -> Solution:
         """Fit at one cost from weights float32 [C, D + 1]; a round that does not converge gets a new preconditioner."""
         n_iterations, at = 0, start
         for _ in range(_MAX_ROUNDS):
@@ -174,9 +185,10 @@ class _Problem:
         """Compute value and gradient of cost * loss + penalty in preconditioned variables."""
         weights = preconditioner.weights(points.reshape(len(classes), -1), classes)
         loss, by_weights, _ = self._pass(weights, classes)
-        penalised = weights.astype(np.float64)
+        offset = (weights - self._prior[classes]).astype(np.float64)
+        penalised = offset.copy()
         penalised[:, -1] *= self.loss.intercept_penalty
-        penalty = np.einsum("cp,cp->c", penalised, weights) / 2
+        penalty = np.einsum("cp,cp->c", penalised, offset) / 2
         gradients = preconditioner.gradients(cost * by_weights + penalised, classes)
         return cost * loss + penalty.reshape(len(points), -1).sum(axis=1), gradients.reshape(points.shape)
 

@@ -27,6 +27,7 @@ from frieze.core import (
     Floats,
     MismatchError,
     Strings,
+    TablePath,
     check_holds_only,
     check_writable,
     hash_file,
@@ -139,16 +140,29 @@ class Head:
         Returns:
             A sentence with the command to retrain; None if the table is the same, missing or unreadable.
         """
-        if {"finetuned", ZERO_SHOT} & self.document.keys():  # neither depends on the table any longer
+        return describe_staleness(self.document, self.path)
+
+
+def describe_staleness(document: dict[str, Any], path: TablePath) -> str | None:
+    """Return a note that the table of a head has changed since it was trained, with the command to train again.
+
+    Args:
+        document: Its head.json.
+        path: Its folder.
+
+    Returns:
+        None if the table is the same, missing or unreadable.
+    """
+    if {"finetuned", ZERO_SHOT} & document.keys():  # neither depends on the table any longer
+        return None
+    table, generation = (document["features"][name] for name in ("path", "generation"))
+    try:
+        if read_manifest(to_table_path(table)).generation == generation:
             return None
-        table, generation = (self.document["features"][name] for name in ("path", "generation"))
-        try:
-            if read_manifest(to_table_path(table)).generation == generation:
-                return None
-        except FeatureFileError:
-            return None
-        command = retrain_command(self.document, self.path)
-        return f"{table} has changed since {self.path} was trained on it. Train again with: {command}"
+    except FeatureFileError:
+        return None
+    command = retrain_command(document, path)
+    return f"{table} has changed since {path} was trained on it. Train again with: {command}"
 
 
 def open_head(path: str | Path) -> Head:

@@ -44,7 +44,7 @@ def describe_head(
 _NETWORK_OPTIONS = ("layers", "dropout", "epochs", "patience")
 
 
-def retrain_command(head_json: dict[str, Any], path: Path) -> str:
+def retrain_command(head_json: dict[str, Any], path: TablePath) -> str:
     """Return the command that trains the same kind of head on the table as it is now.
 
     Args:
@@ -76,6 +76,7 @@ def read_train_options(head_json: dict[str, Any]) -> dict[str, Any]:
         **{name: config.get(name) for name in _NETWORK_OPTIONS},
         "seed": split["seed"],
         "balanced": config.get("balanced") is True,
+        "start_from": config.get("start_from"),
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from frieze.classifiers.config import DEFAULT_NETWORK, FitOptions, Network
+from frieze.classifiers.config import DEFAULT_NETWORK, FitOptions, Network, StartWeights
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings
 from frieze.classifiers.data.splits import Folds, Split, make_folds
 from frieze.classifiers.registry import HEADS, Classifier, kind_of_head
@@ -72,6 +72,7 @@ class HeadConfig:
         network: Layers and epochs of a `keras` head.
         memory_bytes: Memory limit of the process: embeddings that do not fit are streamed from the table in passes.
             None for half of the free memory, for the embeddings alone.
+        start: Weights that a `linear` head is pulled to, where the folds are not better without; None for none.
     """
 
     head: str
@@ -80,9 +81,15 @@ class HeadConfig:
     precision: float | None = None
     network: Network = DEFAULT_NETWORK
     memory_bytes: int | None = None
+    start: StartWeights | None = None
 
     def __post_init__(self) -> None:
         kind_of_head(self.head)
+        if self.start is not None and self.head != "linear":
+            raise InputError(
+                f"A {self.head} head does not start from other weights.",
+                hint="Leave `start_from` out, or use `head='linear'`",
+            )
         if self.network != DEFAULT_NETWORK and self.head != "keras":
             raise InputError(
                 f"A {self.head} head has no layers, dropout, epochs or patience.",
@@ -97,7 +104,8 @@ class HeadConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the field `recipe` of head.json: options of `train` beside kind, seed and precision."""
         network = dataclasses.asdict(self.network) | {"layers": ",".join(map(str, self.network.layers))}
-        return {"balanced": self.is_balanced} | (network if self.head == "keras" else {})
+        start = {} if self.start is None else {"start_from": str(self.start.path)}
+        return {"balanced": self.is_balanced} | start | (network if self.head == "keras" else {})
 
 
 def fit_head(
@@ -124,6 +132,12 @@ def fit_head(
     needs_folds = len(kind.grid) > 1 or not kind.is_calibrated or config.precision is not None
     folds = _folds(labels, groups, validation, config.seed) if needs_folds else []
     tuned = tune_head(kind, embeddings, labels, folds, options)
+    if config.start is not None:
+        pulled = dataclasses.replace(options, start=config.start)
+        other = dataclasses.replace(tune_head(kind, embeddings, labels, folds, pulled), uses_start=True)
+        is_better = other.loss <= tuned.loss  # infinite both without folds
+        tuned = other if is_better else dataclasses.replace(tuned, is_better_without_start=True)
+        options = pulled if is_better else options
     head = next(kind.fit_each(embeddings, labels, [tuned.value], options))
     head.scale_logits(tuned.factor)
     return head, tuned

@@ -13,6 +13,8 @@ from frieze.classifiers.data.splits import FEWEST_CLASSES, Folds
 from frieze.classifiers.registry import Classifier
 from frieze.core import Floats, Strings
 
+_TINY = float(np.finfo(np.float32).tiny)
+
 
 @dataclasses.dataclass(frozen=True)
 class Tuned:
@@ -24,7 +26,10 @@ class Tuned:
         factor: 1 / temperature, which calibrates the logits on the held-out rows.
         confidences: float32 [n], the calibrated probability of each held-out prediction.
         is_right: bool [n], whether the prediction is right.
+        loss: Mean cross-entropy of the calibrated held-out predictions; infinite without folds.
         unjudged: Held-out rows that are not scored, by class: their fold had no row of that class to fit on.
+        uses_start: Whether the head is pulled to the weights of another one.
+        is_better_without_start: Whether it could be, and is not.
     """
 
     value: float
@@ -32,7 +37,10 @@ class Tuned:
     factor: float = 1.0
     confidences: Floats = dataclasses.field(default_factory=lambda: np.empty(0, np.float32))
     is_right: npt.NDArray[np.bool_] = dataclasses.field(default_factory=lambda: np.empty(0, bool))
+    loss: float = np.inf
     unjudged: dict[str, int] = dataclasses.field(default_factory=dict)
+    uses_start: bool = False
+    is_better_without_start: bool = False
 
 
 def tune_head(
@@ -69,7 +77,8 @@ def tune_head(
     codes = np.searchsorted(classes, held_out_labels)
     probabilities, factor = calibrate_logits(logits, codes)
     is_right = logits.argmax(axis=1) == codes
-    return Tuned(kind.grid[best], accuracies, factor, probabilities.max(axis=1), is_right, unjudged)
+    loss = -float(np.log(np.maximum(probabilities[np.arange(len(codes)), codes], _TINY)).mean())
+    return Tuned(kind.grid[best], accuracies, factor, probabilities.max(axis=1), is_right, loss, unjudged)
 
 
 def _drop_unfitted_classes(folds: Folds, labels: Strings) -> tuple[Folds, dict[str, int]]:

@@ -51,6 +51,8 @@ def notes_on_split(gaps: dict[str, Any], method: str) -> list[str]:
 def notes_on_folds(classifier: Classifier, tuned: Tuned) -> list[str]:
     """Describe what the folds of the training rows can't measure."""
     notes = []
+    if tuned.is_better_without_start:
+        notes.append("The training images are predicted better without the weights to start from: they are left out.")
     if tuned.unjudged:
         n_rows, classes = sum(tuned.unjudged.values()), list(tuned.unjudged)
         notes.append(

@@ -18,6 +18,7 @@ from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.fit import HeadConfig, MemoryBudget, find_threshold, fit_split, name_hyperparameter
 from frieze.classifiers.training.hyperparameters import Tuned
 from frieze.classifiers.training.notes import notes_on_folds, notes_on_split, split_gaps
+from frieze.classifiers.training.start_weights import check_start, describe_start
 from frieze.core import Floats, Rows, new_folder, peak_memory
 from frieze.features import Features
 
@@ -104,7 +105,9 @@ class _TrainRows(NamedTuple):
 
 
 def _load_train(config: HeadConfig, features: Features, examples: Examples, split: Split) -> _TrainRows:
-    """Load the training rows, or stream them where they exceed the memory limit."""
+    """Load the training rows, or stream them where they exceed the memory limit; check what the head starts from."""
+    if config.start is not None:
+        check_start(config.start, examples, split)
     kind, n_classes = kind_of_head(config.head), len(set(examples.labels))
     budget = MemoryBudget.of(config.memory_bytes, kind, n_rows=len(examples), n_classes=n_classes)
     rows = load_or_stream(
@@ -143,4 +146,5 @@ def _figures(config: HeadConfig, classifier: Classifier, tuned: Tuned, split: Sp
         "tried": [{"value": value, "accuracy": accuracy} for value, accuracy in tuned.accuracies.items()],
         "fit_seconds": classifier.fit_seconds,
         "converged": classifier.converged,
+        **describe_start(config.start, is_used=tuned.uses_start),
     }

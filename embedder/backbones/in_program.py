@@ -1,5 +1,6 @@
 """`program:NAME`: networks of the running Python program: Keras models and functions."""
 
+import collections
 import hashlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ class _Registered(NamedTuple):
 
 _REGISTRY: dict[str, _Registered] = {}
 """Handle -> network. It also keeps functions alive, which a graph that calls them does not."""
+_failures: collections.deque[ModelError] = collections.deque(maxlen=8)
+"""The last failures of functions: of an error within its graph TensorFlow passes on the text alone."""
 
 
 def as_backbone(network: Any, *, fingerprint: str | None = None) -> str:
@@ -66,7 +69,7 @@ def as_backbone(network: Any, *, fingerprint: str | None = None) -> str:
         )
     name = getattr(network, "__name__", type(network).__name__)
     digest = hashlib.sha256(f"{PREFIX}{fingerprint}".encode()).hexdigest()
-    return _register(name, _Registered(None, _in_graph(network), digest))
+    return _register(name, _Registered(None, _in_graph(network, name), digest))
 
 
 def _register(name: str, registered: _Registered) -> str:
@@ -120,14 +123,34 @@ def _fingerprint(model: Any) -> str:
     return of_weights(model.to_json(), model.get_weights())
 
 
-def _in_graph(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def find_failure(error: Exception) -> ModelError | None:
+    """Return the failure of a function behind an error of TensorFlow; None where it is no function's."""
+    text = str(error)
+    return next((failure for failure in reversed(_failures) if failure.message in text), None)
+
+
+def _in_graph(function: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
     """Return a TensorFlow function that calls a function of arrays."""
 
     def run(images: Any) -> Any:
-        return np.asarray(function(images), np.float32)
+        try:
+            return np.asarray(function(images), np.float32)
+        except MemoryError:  # an engine tries a smaller batch then
+            raise
+        except Exception as error:
+            failure = ModelError(
+                f"The function {name} fails on a batch of the shape {list(images.shape)}:"
+                f" {type(error).__name__}: {error}",
+                hint="It takes float32 [B, H, W, 3] in [0, 1] and returns [B, D]; the cause has its own traceback.",
+            )
+            failure.__cause__ = error
+            _failures.append(failure)
+            raise failure from error
 
     def call(images: Any) -> Any:
-        embeddings = import_tensorflow().numpy_function(run, [images], np.float32)
-        return import_tensorflow().ensure_shape(embeddings, [None, None])
+        tf = import_tensorflow()
+        if tf.executing_eagerly():  # errors keep their cause
+            return tf.constant(run(images.numpy()))
+        return tf.ensure_shape(tf.numpy_function(run, [images], np.float32), [None, None])
 
     return call

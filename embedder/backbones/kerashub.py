@@ -14,6 +14,7 @@ from frieze.embedder.backbones.base import Network, StatedPixels
 from frieze.embedder.backbones.batch_dependence import check_image_input
 from frieze.embedder.backbones.catalogue import KERASHUB
 from frieze.embedder.backbones.keras_file import cut_model, read_pixels
+from frieze.embedder.backbones.pooling import PoolError
 from frieze.embedder.backbones.request import PRESET_CONFIG, BackboneRequest, absolute_handle, preset_folder
 from frieze.embedder.backbones.text_encoder import TextEncoder
 
@@ -73,7 +74,16 @@ def open_preset_text_encoder(handle: str) -> TextEncoder:
         raise ModelError(f"{handle} has no text tower with a tokenizer.", hint="Use a preset of CLIP or SigLIP.")
     preprocessor.image_converter = None  # some convert images even where there are none
     digest = digest or _fingerprint(handle, backbone, _load_optional("layers", "ImageConverter", handle))
-    return TextEncoder(_encoder(backbone, preprocessor), digest, _logit_scale(backbone))
+    return TextEncoder(
+        _encoder(backbone, preprocessor), digest, _logit_scale(backbone), lambda text: _is_cut(preprocessor, text)
+    )
+
+
+def _is_cut(preprocessor: Any, text: str) -> bool:
+    """Return whether a text has tokens beyond those that its network takes."""
+    length = preprocessor.sequence_length
+    longer = preprocessor({"prompts": [text], "images": None}, sequence_length=2 * length)
+    return bool(np.asarray(longer["padding_mask"])[:, length:].any())
 
 
 def _fingerprint(handle: str, backbone: Any, converter: Any) -> str:
@@ -200,7 +210,7 @@ def _embed(backbone: Any, pixels: Any, pool: str | None, *, name: str) -> Any:
     """Apply a network and pool its tokens as its paper does; maps, and tokens that are pooled otherwise, stay.
 
     Raises:
-        ModelError: The pooling takes the class token, and there is none.
+        PoolError: The pooling takes the class token, and there is none.
     """
     keras = import_keras()
     if _has_text_tower(backbone):
@@ -210,7 +220,7 @@ def _embed(backbone: Any, pixels: Any, pool: str | None, *, name: str) -> Any:
     output = backbone(keras.tree.map_structure(lambda _: pixels, backbone.input))
     has_class_token = type(backbone).__name__ in _CLASS_TOKEN and getattr(backbone, "use_class_token", True)
     if len(output.shape) == _TOKENS_RANK and pool == _CLS and not has_class_token:
-        raise ModelError(
+        raise PoolError(
             f"The network of {name} has no class token: its first token is the top left of an image.",
             hint="Leave `pool` out: its tokens are averaged.",
         )

@@ -4,14 +4,13 @@ Nothing of a file runs as code: an operator is one of OpenVINO's own, or the fil
 """
 
 import difflib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from frieze.core import InputError, ModelError, import_openvino, muted
+from frieze.core import InputError, ModelError, import_openvino
 from frieze.embedder.backbones.base import LAYERS, Network, OpenVINOGraph, StatedPixels, no_tensorflow_error
-from frieze.embedder.backbones.onnx_files import hash_model
+from frieze.embedder.backbones.onnx_files import hash_model, read_onnx
 from frieze.embedder.backbones.openvino_graph import Images, complete_graph, find_images, infer_pixels, takes_bytes
 from frieze.embedder.backbones.request import BackboneRequest
 
@@ -19,9 +18,6 @@ _PREFERRED = ("image_embeds", "pooler_output")
 """Names of the one output among several that is an image's embedding. Source: the vision models of Hugging Face's
 transformers, whose exports name their outputs so."""
 _MOST_SHOWN = 5
-_UNKNOWN_OPERATORS = re.compile(
-    r"(?:No conversion rule found for|does not support the following ONNX) operations: (.+)"
-)
 
 
 def open_onnx_file(request: BackboneRequest) -> Network:
@@ -33,7 +29,7 @@ def open_onnx_file(request: BackboneRequest) -> Network:
     """
     path = Path(request.handle).absolute()
     fingerprint = hash_model(path)
-    model = _read(path)
+    model = read_onnx(path)
     output = _choose_output(model, request.layer, path.stem)
     images = find_images(_cut(output, path.stem), name=path.stem)
     _check_size(images, request, path.stem)
@@ -43,7 +39,7 @@ def open_onnx_file(request: BackboneRequest) -> Network:
         raise no_tensorflow_error(path.stem)
 
     def complete(size: tuple[int, int], pixels: str) -> OpenVINOGraph:
-        return complete_graph(images, size, pixels, request.pool, name=path.stem)
+        return complete_graph(images, size, pixels, request.pool, views=request.views, name=path.stem)
 
     return Network(
         name=path.stem,
@@ -53,34 +49,6 @@ def open_onnx_file(request: BackboneRequest) -> Network:
         read_pixels=lambda: StatedPixels(infer_pixels(images), LAYERS),
         call=refuse,
         to_openvino=complete,
-    )
-
-
-def _read(path: Path) -> Any:
-    """Read a file as an OpenVINO model."""
-    try:
-        openvino = import_openvino()
-    except ImportError as error:
-        raise InputError(
-            "An ONNX file is run by OpenVINO, which can't be imported here.", hint="Type: pip install openvino"
-        ) from error
-    try:
-        with muted():  # other readers, which OpenVINO tries too, print
-            return openvino.Core().read_model(path)
-    except RuntimeError as error:
-        raise _to_model_error(path, str(error)) from error
-
-
-def _to_model_error(path: Path, message: str) -> ModelError:
-    operators = _UNKNOWN_OPERATORS.search(message)
-    if operators:
-        return ModelError(
-            f"{path} has operators that OpenVINO does not know: {operators[1].strip()}.",
-            hint="Export the network with operators of the ONNX standard alone.",
-        )
-    return ModelError(
-        f"{path} can't be read by OpenVINO: {message.strip().splitlines()[-1].strip()}",
-        hint="Export it again; docs/howto.md shows how. The file may be damaged.",
     )
 
 

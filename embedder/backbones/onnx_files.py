@@ -1,4 +1,4 @@
-"""The files of an ONNX model: itself, and those beside it that hold its weights.
+"""The files of an ONNX model: itself, and those beside it that hold its weights; and reading them by OpenVINO.
 
 The few fields that name them are read from the file's Protobuf messages; the weights themselves are skipped, not read.
 Source: onnx/onnx.proto.
@@ -6,10 +6,12 @@ Source: onnx/onnx.proto.
 
 import hashlib
 import mmap
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
-from frieze.core import ModelError, hash_file
+from frieze.core import InputError, ModelError, hash_file, import_openvino, muted
 
 _LENGTH_DELIMITED = 2
 _FIXED_BYTES = {1: 8, 5: 4}  # wire type -> size
@@ -25,6 +27,9 @@ _NESTED = {
 """Message -> number of its field -> the message in it."""
 _KEY, _VALUE = 1, 2  # fields of an entry of external data
 _MOST_NESTED = 64
+_UNKNOWN_OPERATORS = re.compile(
+    r"(?:No conversion rule found for|does not support the following ONNX) operations: (.+)"
+)
 
 
 def external_files(path: Path) -> list[Path]:
@@ -62,6 +67,39 @@ def hash_model(path: Path) -> str:
     for other in others:
         total.update(f"\n{other.relative_to(path.parent).as_posix()}:{hash_file(other)}".encode())
     return total.hexdigest()
+
+
+def read_onnx(path: Path) -> Any:
+    """Read a file as an OpenVINO model.
+
+    Raises:
+        ModelError: It is broken, or has operators that OpenVINO does not know.
+        InputError: OpenVINO is not installed.
+    """
+    try:
+        openvino = import_openvino()
+    except ImportError as error:
+        raise InputError(
+            f"{path} is run by OpenVINO, which can't be imported here.", hint="Type: pip install 'frieze[cpu]'"
+        ) from error
+    try:
+        with muted():  # other readers, which OpenVINO tries too, print
+            return openvino.Core().read_model(path)
+    except RuntimeError as error:
+        raise _to_model_error(path, str(error)) from error
+
+
+def _to_model_error(path: Path, message: str) -> ModelError:
+    operators = _UNKNOWN_OPERATORS.search(message)
+    if operators:
+        return ModelError(
+            f"{path} has operators that OpenVINO does not know: {operators[1].strip()}.",
+            hint="Export the network with operators of the ONNX standard alone.",
+        )
+    return ModelError(
+        f"{path} can't be read by OpenVINO: {message.strip().splitlines()[-1].strip()}",
+        hint="Export it again; docs/howto.md shows how. The file may be damaged.",
+    )
 
 
 def _check_below(path: Path, name: str) -> None:

@@ -4,13 +4,12 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from frieze.core import InputError, ModelError, import_openvino
+from frieze.core import ModelError, import_openvino
 from frieze.embedder.backbones import fingerprint
-from frieze.embedder.backbones.onnx_files import hash_model
+from frieze.embedder.backbones.onnx_files import hash_model, read_onnx
 from frieze.embedder.backbones.openvino_graph import sides_of
 from frieze.embedder.backbones.text_encoder import TextEncoder
 from frieze.embedder.backbones.text_tokens import (
-    EXPORT,
     MASK,
     TOKENIZER,
     Tables,
@@ -39,7 +38,7 @@ def open_onnx_text_encoder(path: Path) -> TextEncoder:
     """
     digest = fingerprint_of_onnx_text_encoder(path)
     model = _model_file(path)
-    graph = _read_graph(model)
+    graph = read_onnx(model)
     return text_encoder(open_tokenizer(model, _inputs(graph), _tables(graph)), _compile(graph), digest)
 
 
@@ -70,23 +69,6 @@ def _model_file(path: Path) -> Path:
             hint=f"Pass the .onnx file or the SavedModel of the text tower, with its {TOKENIZER} beside it.",
         )
     return files[0]
-
-
-def _read_graph(path: Path) -> Any:
-    """Read a graph.
-
-    Raises:
-        ModelError: It is broken, or has operations that OpenVINO does not know.
-        InputError: OpenVINO is not installed.
-    """
-    try:
-        return import_openvino().Core().read_model(path)
-    except ImportError as error:
-        raise InputError(
-            f"{path} requires OpenVINO, which is not installed.", hint="Type: pip install 'frieze[cpu]'"
-        ) from error
-    except RuntimeError as error:
-        raise ModelError(f"{path} can't be read by OpenVINO: {str(error).splitlines()[-1]}", hint=EXPORT) from error
 
 
 def _inputs(graph: Any) -> dict[str, TokenInput]:

@@ -218,11 +218,6 @@ def _check(request: BackboneRequest) -> None:
             f"`trust_backbone` does not go with {request.handle}: it runs only code of Frieze, Keras or OpenVINO.",
             hint="Leave `trust_backbone` out: it is for SavedModels.",
         )
-    if request.views is not None and request.handle.endswith(ONNX):
-        raise InputError(
-            f"`views` does not go with {request.handle}: views are made in TensorFlow, and OpenVINO runs an ONNX file.",
-            hint="Leave `views` out.",
-        )
     if request.weights is not None and not is_application:
         raise InputError(
             f"`weights` does not go with {request.handle}: its weights are in it.", hint="Leave `weights` out."

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import Floats, ModelError, import_openvino
+from frieze.core import Floats, InputError, ModelError, import_openvino
 from frieze.embedder.backbones.base import OpenVINOGraph
 from frieze.embedder.backbones.batch_dependence import probe_network
 from frieze.embedder.backbones.pixel_range import infer_pixel_range
 from frieze.embedder.backbones.pooling import Operations, pool_values
+from frieze.embedder.backbones.views import mean_of_views, stack_views
 from frieze.embedder.images.resize import PIXELS
 
 _IMAGES_RANK, _COLOURS, _BYTES = 4, 3, 255
@@ -132,7 +133,9 @@ def _constant(output: Any) -> Any:
     return np.asarray(node.data, np.float64).ravel() if node.get_type_name() == "Constant" else None
 
 
-def complete_graph(images: Images, size: tuple[int, int], pixels: str, pool: str | None, *, name: str) -> OpenVINOGraph:
+def complete_graph(
+    images: Images, size: tuple[int, int], pixels: str, pool: str | None, *, views: str | None, name: str
+) -> OpenVINOGraph:
     """Complete a network: cast, range of pixels and order of axes before it, pooling behind it.
 
     It is tried on noise: alone and between other images.
@@ -142,18 +145,24 @@ def complete_graph(images: Images, size: tuple[int, int], pixels: str, pool: str
         size: H and W in pixels.
         pixels: A key of `PIXELS`, the range that it was trained on.
         pool: A key of `POOLS`; None for the mean of maps.
+        views: A key of `VIEWS`, whose unit vectors are averaged; None for the image alone.
         name: Its name, for messages.
 
     Raises:
         ModelError: It does not take this size, or an image's embedding depends on the other images of its batch.
-        InputError: `pool` does not fit the output.
+        InputError: `pool` does not fit the output, or it takes one image at a time and `views` are several.
     """
     try:
-        model = _complete(images, size, pixels, pool, batch_size=None)
+        model = _complete(images, size, pixels, pool, views=views)
         return OpenVINOGraph(model.clone, _try_out(model, size, name))
     except (ModelError, RuntimeError) as error:
         if images.batch_size != 1:
             raise _to_model_error(error, images, size, name) from error
+    if views is not None:
+        raise InputError(
+            f"{name} takes one image at a time, and `views={views!r}` gives it several.",
+            hint="Leave `views` out, or export it with a free number of images (docs/howto.md).",
+        )
     try:
         model = _complete(images, size, pixels, pool, batch_size=1)
         return OpenVINOGraph(model.clone, int(model.output().get_partial_shape()[-1].get_length()), batch_size=1)
@@ -173,7 +182,15 @@ def _to_model_error(error: ModelError | RuntimeError, images: Images, size: tupl
     )
 
 
-def _complete(images: Images, size: tuple[int, int], pixels: str, pool: str | None, *, batch_size: int | None) -> Any:
+def _complete(
+    images: Images,
+    size: tuple[int, int],
+    pixels: str,
+    pool: str | None,
+    *,
+    batch_size: int | None = None,
+    views: str | None = None,
+) -> Any:
     """Return the completed model: uint8 [B, H, W, 3] -> float32 [B, D]; `batch_size` is B, None for any."""
     openvino = import_openvino()
     from openvino import opset13
@@ -181,7 +198,8 @@ def _complete(images: Images, size: tuple[int, int], pixels: str, pool: str | No
     model = images.model.clone()
     (entry,) = model.get_parameters()
     parameter = opset13.parameter([batch_size or -1, *size, _COLOURS], np.uint8, name="pixels")
-    values = _to_input(parameter, pixels, images.axis, entry.get_element_type())
+    colours = opset13.convert(parameter, "f32") / np.array([_BYTES], np.float32)
+    values = _to_input(stack_views(colours, size, views), pixels, images.axis, entry.get_element_type())
     for consumer in entry.output(0).get_target_inputs():
         consumer.replace_source_output(values.output(0))
     output = model.get_results()[0].input_value(0)
@@ -194,15 +212,15 @@ def _complete(images: Images, size: tuple[int, int], pixels: str, pool: str | No
             " there are.",
             hint="Export the network with a free number of images.",
         )
+    rows = mean_of_views(rows, views, dim=rows.get_output_partial_shape(0)[1].get_length()) if views else rows
     return openvino.Model([opset13.result(rows)], [parameter], "embeddings")
 
 
-def _to_input(parameter: Any, pixels: str, axis: int, element_type: Any) -> Any:
-    """Convert uint8 [B, H, W, 3] to what the network takes."""
+def _to_input(values: Any, pixels: str, axis: int, element_type: Any) -> Any:
+    """Convert float32 [B, H, W, 3] in [0, 1] to what the network takes."""
     from openvino import opset13
 
     range_ = PIXELS[pixels]
-    values = opset13.convert(parameter, "f32") / np.array([_BYTES], np.float32)
     if range_.is_bgr:
         values = opset13.gather(values, np.arange(_COLOURS)[::-1].copy(), np.int64(_LAST))
     values = range_.scale(values)

@@ -20,6 +20,10 @@ _TOKENS_HINT = (
 )
 
 
+class PoolError(ModelError):
+    """A pooling does not fit the output of a network; `compare` then leaves it to the network's own."""
+
+
 class Operations(NamedTuple):
     """The operations of a library that pooling takes.
 
@@ -96,7 +100,8 @@ def pool_values(values: Any, shape: tuple[int | None, ...], pool: str | None, op
         [B, D].
 
     Raises:
-        InputError: `pool` does not fit the values, or tokens are not pooled by themselves.
+        PoolError: `pool` does not fit the values.
+        InputError: Tokens are not pooled by themselves.
         ModelError: The values have another rank.
     """
     rank = len(shape)
@@ -115,7 +120,7 @@ def pool_values(values: Any, shape: tuple[int | None, ...], pool: str | None, op
             hint=_TOKENS_HINT,
         )
     if rank == _MAPS and pool == "cls":
-        raise InputError(
+        raise PoolError(
             f"`pool='cls'` takes the first token, and the backbone's output has the shape {_to_text(shape)}: maps.",
             hint="Use `avg`, `max`, `gem` or `none`.",
         )
@@ -124,7 +129,7 @@ def pool_values(values: Any, shape: tuple[int | None, ...], pool: str | None, op
 
 def _check_absent(pool: str | None) -> None:
     if pool is not None:
-        raise InputError(
+        raise PoolError(
             f"`pool={pool!r}` has nothing to pool: the backbone's output is one vector of each image.",
             hint="Leave `pool` out, or choose an earlier output with `layer='NAME'`.",
         )

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from frieze.core import Floats, InputError, unit_rows
+from frieze.core import TEXT, Floats, InputError, shorten, truncate, unit_rows
 
-TEXT = "text:"
-"""Prefix of a query in words."""
 _BETWEEN, _MINUS = "|", "-"
+_MOST_SHOWN = 60
+"""Characters of a text in a note."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,11 +18,13 @@ class TextEncoder:
         encode: Texts [n] -> float32 [n, D].
         fingerprint: sha256, hex, of its files or weights.
         logit_scale: Factor on the cosine of text and image in the network's own logits, > 0.
+        is_cut: Returns whether a text has more tokens than the network takes, so that its end is not read.
     """
 
     encode: Callable[[Sequence[str]], Floats]
     fingerprint: str
     logit_scale: float
+    is_cut: Callable[[str], bool] = lambda _: False
 
     def query_vector(self, query: str) -> Floats:
         """Embed a query: the mean of its prompts as unit vectors, less the mean of those that begin with `-`.
@@ -44,6 +46,11 @@ class TextEncoder:
         vector: Floats = unit_rows(total[None])[0]
         return vector
 
+    def cut_texts(self, query: str) -> list[str]:
+        """Return the prompts of a query whose end is not read."""
+        positive, negative = split_prompts(query)
+        return [prompt for prompt in (*positive, *negative) if self.is_cut(prompt)]
+
     def class_vectors(self, classes: Sequence[str], templates: Sequence[str]) -> Floats:
         """Embed classes: float32 [C, D], unit length, each the mean of its prompts as unit vectors.
 
@@ -54,9 +61,20 @@ class TextEncoder:
         Source: Radford et al. 2021, Learning Transferable Visual Models From Natural Language Supervision, section
         3.1.4.
         """
-        prompts = [template.replace("{}", name) for name in classes for template in templates]
+        prompts = class_prompts(classes, templates)
         vectors = unit_rows(self.encode(prompts)).reshape(len(classes), len(templates), -1)
         return unit_rows(vectors.mean(axis=1))
+
+
+def class_prompts(classes: Sequence[str], templates: Sequence[str]) -> list[str]:
+    """Put each class into each template."""
+    return [template.replace("{}", name) for name in classes for template in templates]
+
+
+def note_on_cut(texts: Sequence[str]) -> str:
+    """Return a sentence on texts whose end is not read."""
+    named = shorten([repr(truncate(text, most=_MOST_SHOWN)) for text in texts])
+    return f"Of texts that are longer than the text tower takes the end is not read: {named}."
 
 
 def split_prompts(query: str) -> tuple[list[str], list[str]]:

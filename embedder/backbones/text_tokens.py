@@ -22,8 +22,20 @@ _ROWS_RANK = 2
 _LONGEST = 1_000_000
 """What `model_max_length` stays below where it is a length: Hugging Face writes 1e30 for none."""
 
-Tokenize = Callable[[str], dict[str, Any]]
-"""A text -> inputs of a network by name, integers [1, L]."""
+
+class Tokens(NamedTuple):
+    """The tokens of a text.
+
+    Attributes:
+        inputs: Inputs of a network by name, integers [1, L].
+        is_cut: Whether the text has more tokens than the network takes.
+    """
+
+    inputs: dict[str, Any]
+    is_cut: bool
+
+
+Tokenize = Callable[[str], Tokens]
 
 
 class TokenInput(NamedTuple):
@@ -98,10 +110,11 @@ def open_tokenizer(path: Path, inputs: Mapping[str, TokenInput], tables: Tables 
     length, is_masked = inputs[ids].shape[1], len(inputs) > 1
     tokenizer = _tokenizer(path.parent, length, is_masked=is_masked, tables=tables or Tables())
 
-    def tokenize(text: str) -> dict[str, Any]:
+    def tokenize(text: str) -> Tokens:
         one = tokenizer.encode(text)
         numbers = {name: one.ids if name == ids else one.attention_mask for name in inputs}
-        return {name: np.array([values], inputs[name].dtype) for name, values in numbers.items()}
+        arrays = {name: np.array([values], inputs[name].dtype) for name, values in numbers.items()}
+        return Tokens(arrays, bool(one.overflowing))
 
     return tokenize
 
@@ -116,9 +129,9 @@ def text_encoder(tokenize: Tokenize, run: Callable[[dict[str, Any]], Any], finge
     """
 
     def encode(texts: Sequence[str]) -> Floats:
-        return np.concatenate([np.asarray(run(tokenize(text)), np.float32) for text in texts])
+        return np.concatenate([np.asarray(run(tokenize(text).inputs), np.float32) for text in texts])
 
-    return TextEncoder(encode, fingerprint, _LOGIT_SCALE)
+    return TextEncoder(encode, fingerprint, _LOGIT_SCALE, lambda text: tokenize(text).is_cut)
 
 
 def run_error(inputs: Mapping[str, Any], reason: str) -> ModelError:

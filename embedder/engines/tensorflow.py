@@ -13,6 +13,7 @@ import numpy as np
 
 from frieze.core import Floats, InputError, import_tensorflow
 from frieze.embedder.backbones import Backbone
+from frieze.embedder.backbones.in_program import find_failure
 from frieze.embedder.engines.settings import EngineSettings, are_gpus, find_devices
 
 _CPU_BATCHES, _GPU_BATCHES = (8, 32), (64, 256)
@@ -118,7 +119,13 @@ class TensorFlowEngine:
         tf = import_tensorflow()
         with tf.device(device), _rewriting(self._rewrite):
             # By keyword: positional arguments make a frozen function try, and print, another signature first.
-            (embeddings,) = self._function(pixels=tf.convert_to_tensor(chunk))
+            try:
+                (embeddings,) = self._function(pixels=tf.convert_to_tensor(chunk))
+            except tf.errors.OpError as error:
+                failure = find_failure(error)
+                if failure is None:
+                    raise
+                raise failure from failure.__cause__
             return np.asarray(embeddings.numpy(), np.float32)
 
     def _back_off(self, device: str, n_images: int, error: Exception) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from frieze.core import Floats, InputError, Rows, count_cores, evenly_spaced
 from frieze.embedder.backbones import Backbone, BackboneRequest
 from frieze.embedder.backbones.open import open_backbone
+from frieze.embedder.backbones.pooling import PoolError
 from frieze.embedder.engines import are_gpus, find_devices
 from frieze.embedder.engines.base import Engine
 from frieze.embedder.engines.benchmark import measure_rate
@@ -91,13 +92,11 @@ def _open(request: BackboneRequest) -> Backbone:
     """Open a backbone; its own range of pixels goes before that of the request, and so does a vector before pooling.
 
     Raises:
-        InputError: It can't be opened with the request nor without its pooling.
+        InputError: It can't be opened with the request.
     """
     try:
         backbone = open_backbone(request)
-    except InputError:
-        if request.pool is None:
-            raise
+    except PoolError:
         return _open(dataclasses.replace(request, pool=None))
     states_another = request.pixels is not None and backbone.stated_pixels.name not in (None, request.pixels)
     return open_backbone(dataclasses.replace(request, pixels=None)) if states_another else backbone

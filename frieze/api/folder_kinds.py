@@ -57,7 +57,8 @@ def describe(path: TablePath) -> dict[str, Any]:
     """Describe a folder of features, an index, a head or an exported model.
 
     Returns:
-        `kind` and the fields of the folder's JSON file; for features also counts by label and by reason of failure.
+        `kind` and the fields of the folder's JSON file; for features also counts by label and by reason of failure, for
+        an index or a head whether it is `stale`.
 
     Raises:
         InputError: It is none of these, or the JSON of a head or an exported model was altered.
@@ -72,13 +73,15 @@ def describe(path: TablePath) -> dict[str, Any]:
 def _read_index(path: TablePath) -> dict[str, Any]:
     import frieze.indexing
 
-    return frieze.indexing.read_document(path)
+    document = frieze.indexing.read_document(path)
+    return document | {"stale": frieze.indexing.describe_staleness(path, document)}
 
 
 def _read_head(path: TablePath) -> dict[str, Any]:
-    from frieze.classifiers import read_head_json
+    from frieze.classifiers import describe_staleness, read_head_json
 
-    return read_head_json(path)
+    document = read_head_json(path)
+    return document | {"stale": describe_staleness(document, path)}
 
 
 _READERS = {"index": _read_index, "head": _read_head, "export": export_folder.read_document}

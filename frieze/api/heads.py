@@ -18,6 +18,7 @@ from frieze.core import InputError
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
+    from frieze.classifiers import StartWeights
     from frieze.embedder import JobOptions
 
 
@@ -34,6 +35,7 @@ def train(
     group: str | None = None,
     shots: int | str | None = None,
     balanced: bool | None = None,
+    start_from: str | Path | None = None,
     abstain: float | str | None = None,
     layers: str | int | None = None,
     dropout: float | str | None = None,
@@ -61,6 +63,8 @@ def train(
             split.
         shots: Train on this many images per class, drawn ten times; the spread over the draws is reported.
         balanced: Weight classes equally, however many images each has.
+        start_from: For `linear`: a head of the same backbone, such as one of `label`. The fit penalises the distance
+            from its weights instead of that from zero, unless the folds of the training images are better without.
         abstain: Target precision, in (0, 1): below a probability threshold the head gives no answer.
         layers: For `keras`: units of each hidden layer, comma-separated; `128` by default.
         dropout: For `keras`: dropout rate, in [0, 1); 0 by default.
@@ -98,6 +102,7 @@ def _train(
         precision=options.abstain,
         network=network,
         memory_bytes=None if max_memory is None else core.parse_size(max_memory),
+        start=_open_start(options.start_from, table),
     )
     split = frieze.classifiers.SplitConfig(options.test_size, options.seed, column=options.split, shots=options.shots)
     split = split_by_group(split, table, head_path, group=options.group)
@@ -106,6 +111,16 @@ def _train(
             table, head_path, config=config, split_config=split, force=force, write_page=head_page("Head")
         )
     return document | label_info | resolved.to_json() | {"report": str(Path(out) / PAGE_NAME)}
+
+
+def _open_start(path: str | None, table: stored.Features) -> "StartWeights | None":
+    """Return the weights to start from; None for none."""
+    import frieze.classifiers
+
+    if path is None:
+        return None
+    check_kind(to_local_path(path), "head")
+    return frieze.classifiers.open_start(to_local_path(path), table)
 
 
 def to_units(layers: str | int) -> tuple[int, ...]:

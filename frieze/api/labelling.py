@@ -55,11 +55,13 @@ def label(
     with terminal.spinner("Loading the text tower"):
         encoder = frieze.embedder.open_text_encoder(table.spec, where=str(features))
         vectors = encoder.class_vectors(names, templates)
+        cut_texts = [text for text in frieze.embedder.class_prompts(names, templates) if encoder.is_cut(text)]
     named = frieze.classifiers.ClassVectors(names, vectors, templates, encoder.logit_scale)
     with terminal.spinner("Measuring"):
         document = frieze.classifiers.make_zero_shot_head(
             table, head_path, named, force=force, write_page=head_page("Head")
         )
+    document["notes"] += [frieze.embedder.note_on_cut(cut_texts)] * bool(cut_texts)
     report = None if document["accuracy"] is None else str(Path(out) / PAGE_NAME)
     return document | label_info | {"report": report}
 

@@ -4,13 +4,14 @@ import functools
 import numbers
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from frieze import terminal
-from frieze.core import Floats, InputError, MismatchError
+from frieze.core import TEXT, Floats, InputError, MismatchError
 from frieze.features import check_can_embed
+from frieze.search_document import notes_on_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from frieze.embedder import TextEncoder
     from frieze.indexing import Index
 
-_ID, _TEXT = "id:", "text:"
+_ID = "id:"
 _VECTOR_AXES = (1, 2)  # one vector [D], or several [n, D]
 _FILE_HINT = "Save float vectors [n, D] with numpy.save('FILE.npy', vectors)."
 _QUERY_HINT = (
@@ -27,7 +28,22 @@ _QUERY_HINT = (
 )
 
 
-def to_vectors(index: "Index", query: Any, *, where: str) -> tuple[list[str], Floats]:
+class Queries(NamedTuple):
+    """The queries of a search.
+
+    Attributes:
+        names: One per vector; `FILE.npy[ROW]` where a file holds several; in memory `image N` or `vector N` with its
+            number among the names, from 0.
+        vectors: float32 [Q, D].
+        notes: Sentences on queries in words.
+    """
+
+    names: list[str]
+    vectors: Floats
+    notes: list[str]
+
+
+def to_vectors(index: "Index", query: Any, *, where: str) -> Queries:
     """Name and embed each query; the backbone is loaded only when one is an image.
 
     Args:
@@ -36,11 +52,6 @@ def to_vectors(index: "Index", query: Any, *, where: str) -> tuple[list[str], Fl
             [n, D], a PIL image, an image file's bytes, uint8 pixels [H, W, 3] or [n, H, W, 3], vectors [D] or [n, D]
             of floats.
         where: The index's name, for messages.
-
-    Returns:
-        names: One per vector; `FILE.npy[ROW]` where a file holds several; in memory `image N` or `vector N` with its
-            number among the names, from 0.
-        vectors: float32 [Q, D].
 
     Raises:
         InputError: A query can't be used; the message names it.
@@ -55,7 +66,9 @@ def to_vectors(index: "Index", query: Any, *, where: str) -> tuple[list[str], Fl
     images = [(of_one[0], one) for of_one, one, vectors in zip(names, queries, stored, strict=True) if vectors is None]
     embedded = iter(_embed_images(index, images, where=where))
     blocks = [next(embedded)[None] if vectors is None else vectors for vectors in stored]
-    return [name for of_one in names for name in of_one], np.concatenate(blocks)
+    texts = [one for one in queries if isinstance(one, str) and one.startswith(TEXT)]
+    notes = notes_on_words(index, [cut for text in texts for cut in text_encoder().cut_texts(text)]) if texts else []
+    return Queries([name for of_one in names for name in of_one], np.concatenate(blocks), notes)
 
 
 def _flatten(query: Any) -> Iterator[Any]:
@@ -100,7 +113,7 @@ def _is_picture(query: Any) -> bool:
 def _is_image(query: Any) -> bool:
     """Return whether a single query is an image, in a file or in memory."""
     if isinstance(query, str):
-        return not (query.startswith((_ID, _TEXT)) or query.endswith(".npy"))
+        return not (query.startswith((_ID, TEXT)) or query.endswith(".npy"))
     return _is_picture(query) or (query.dtype == np.uint8 and query.ndim > 1)
 
 
@@ -141,11 +154,6 @@ def _open_text_encoder(index: "Index", *, where: str) -> "TextEncoder":
     """Open the text tower of an index, once for all queries in words."""
     import frieze.embedder
 
-    if index.metric == "l2":
-        terminal.show_note(
-            f"{where} has the metric l2, by which long vectors are far from every text; words are best searched by"
-            " cosine."
-        )
     with terminal.spinner("Loading the text tower"):
         return frieze.embedder.open_text_encoder(index.spec, where=where)
 
@@ -155,7 +163,7 @@ def _stored_vectors(index: "Index", query: Any, text_encoder: "Callable[[], Text
         return _check_vectors(query, index, "The array", hint=_QUERY_HINT)
     if query.startswith(_ID):
         return index.embedding(query.removeprefix(_ID))[None]
-    if query.startswith(_TEXT):
+    if query.startswith(TEXT):
         return text_encoder().query_vector(query)[None]
     try:
         with Path(query).open("rb") as file:

@@ -26,6 +26,7 @@ class TrainOptions:
     group: str | None = None
     shots: int | None = None
     balanced: bool = False
+    start_from: str | None = None
     abstain: float | None = None
     layers: str = "128"
     dropout: float = 0.0
@@ -80,7 +81,7 @@ FINETUNE_DEFAULTS: dict[str, Any] = {
 }
 """The same for `finetune`."""
 _OF_ROWS = {"labels": ("label",), "label": ("labels",), "split": ("group",), "group": ("split",)}
-_RESETS: dict[str, tuple[str, ...]] = {"head": ("kernel",), **_OF_ROWS}
+_RESETS: dict[str, tuple[str, ...]] = {"head": ("kernel", "start_from"), **_OF_ROWS}
 """Option -> those whose stored values no longer apply where it changes."""
 _OF_BACKBONE = ("weights", "layer", "pool", "image_size", "pixels", "unfreeze")
 _FINETUNE_RESETS: dict[str, tuple[str, ...]] = {"backbone": _OF_BACKBONE, **_OF_ROWS}
@@ -148,7 +149,7 @@ def _dropped(
 
 
 def _to_stored(name: str, value: Any) -> Any:
-    if name == "labels":
+    if name in ("labels", "start_from"):
         return str(value if is_url(value) else to_local_path(value))
     if isinstance(value, tuple):  # height and width
         return "x".join(map(str, value))

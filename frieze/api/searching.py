@@ -109,8 +109,10 @@ def search(
         check_hits(to_local_path(out), force=force)
     check_kind(to_local_path(index), "index")
     opened = open_index(to_local_path(index))
-    names, vectors = to_vectors(opened, query, where=str(index))
-    document = search_document(opened, names, vectors, SearchOptions(k, where, min_score)) | {"index": str(index)}
+    queries = to_vectors(opened, query, where=str(index))
+    options = SearchOptions(k, where, min_score)
+    document = search_document(opened, queries.names, queries.vectors, options, notes=queries.notes)
+    document |= {"index": str(index)}
     if html is not None:
         write_report(html, title="Search results", found=document)
     if out is None:

@@ -82,10 +82,11 @@ from frieze.core.storage.locks import is_being_written, lock
 from frieze.core.storage.move_to_free_name import drop_empty, move_to_free_name
 from frieze.core.storage.sqlite_cache import SqliteCache
 from frieze.core.storage.table_files import check_table_file, check_writable, to_finite, write_table_file
-from frieze.core.types import Floats, Rows, Strings, evenly_spaced, unit_rows
+from frieze.core.types import TEXT, Floats, Rows, Strings, evenly_spaced, unit_rows
 
 __all__ = [
     "OUT_OF_MEMORY",
+    "TEXT",
     "BucketPath",
     "CoreTimes",
     "FeatureFileError",

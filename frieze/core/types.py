@@ -1,4 +1,4 @@
-"""Array types, and L2 normalisation of rows."""
+"""Array types, L2 normalisation of rows, and how a query in words begins."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,8 @@ Rows = npt.NDArray[np.int64]
 """int64 row numbers."""
 Strings = npt.NDArray[np.object_]
 """Python strings, None where unknown."""
+TEXT = "text:"
+"""Prefix of a query in words."""
 
 
 def unit_rows(embeddings: Floats) -> Floats:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from frieze.core import FeatureFileError, ImageError, InputError, counted, sweep_leftovers, write_text
+from frieze.core import TEXT, FeatureFileError, ImageError, InputError, counted, sweep_leftovers, write_text
 from frieze.reports.templates import render
 from frieze.reports.thumbnails import draw_url
 
@@ -16,7 +16,6 @@ _THUMBNAIL_PX = 128
 _MOST_GROUPS, _MOST_IMAGES = 200, 24  # of duplicates: each picture is read, and embedded in the page
 _MOST_LOOK_ALIKES = 50  # sets
 _WHOLE = 0.995  # overlap that is shown as all of the picture
-_TEXT = "text:"  # prefix of a query in words, which has no picture
 _DOCTYPE = '<!doctype html><html lang="en">'
 """How our pages start; only those are replaced."""
 
@@ -112,7 +111,7 @@ def _query(document: dict[str, Any]) -> dict[str, Any]:
     query, hits = document["query"], document["hits"]
     shown = [hit for hit in hits if f"id:{hit['id']}" != query]
     itself = [hit["uri"] for hit in hits if hit not in shown] or [query]
-    figures = [] if query.startswith(_TEXT) else [draw_figure(itself[0], "query", kind="query")]
+    figures = [] if query.startswith(TEXT) else [draw_figure(itself[0], "query", kind="query")]
     figures += [draw_figure(hit["uri"], f"{hit['score']:.3f} {hit['label'] or ''} {hit['id']}") for hit in shown]
     return {"title": query, "figures": figures}
 

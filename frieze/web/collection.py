@@ -11,7 +11,7 @@ from frieze import features as stored
 from frieze import indexing
 from frieze.core import Floats, InputError
 from frieze.reports.projection import choose_rows, project, to_document
-from frieze.search_document import SearchOptions, search_document
+from frieze.search_document import SearchOptions, notes_on_words, search_document
 from frieze.web.background import BackgroundResult
 from frieze.web.decisions import DecisionLog, log_path, read_current_decisions
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
@@ -92,7 +92,9 @@ class Collection:
         Raises:
             InputError: It has no words to look for, or the backbone has no text tower.
         """
-        return search_document(self.index, [query], self.inference.embed_text(query)[None], options)
+        vector, cut_texts = self.inference.embed_text(query)
+        notes = notes_on_words(self.index, cut_texts)
+        return search_document(self.index, [query], vector[None], options, notes=notes)
 
     def search_embedded(self, name: str, image: EmbeddedImage, options: SearchOptions) -> dict[str, Any]:
         """Find the images most similar to an uploaded one; with a head, also predict its label."""

@@ -80,14 +80,14 @@ class Inference:
         """
         return self._run_queued(lambda: self._embed(data))
 
-    def embed_text(self, query: str) -> Floats:
-        """Embed a query in words, `text:...`: float32 [D].
+    def embed_text(self, query: str) -> tuple[Floats, list[str]]:
+        """Embed a query in words, `text:...`: float32 [D], and its prompts whose end is not read.
 
         Raises:
             BusyError: The queue is full.
             InputError: It has no words to look for, or the backbone has no text tower.
         """
-        return self._run_queued(lambda: self._text_encoder.get().query_vector(query))
+        return self._run_queued(lambda: _embed_text(self._text_encoder.get(), query))
 
     def close(self) -> None:
         """Stop the worker after its current image, without waiting for a backbone that is still being loaded."""
@@ -126,3 +126,7 @@ def describe_input(spec: BackboneSpec) -> str:
     """Describe how an image is resized to the backbone's input."""
     height, width = spec.image_size
     return f"{spec.fit} to {width} x {height} pixels"
+
+
+def _embed_text(encoder: "TextEncoder", query: str) -> tuple[Floats, list[str]]:
+    return encoder.query_vector(query), encoder.cut_texts(query)

@@ -42,6 +42,7 @@ class Found(BaseModel):
     renamed: dict[str, str]
     zero_queries: list[str]
     n_zero: int | None
+    notes: list[str]
     stale: str | None
 
 

@@ -8,7 +8,7 @@ import click
 from frieze.cli import options
 
 _OF_BACKBONE = (
-    "handle", "images_per_second", "hours", "dim", "linear", "nearest_neighbour", "stability", "agreement",
+    "handle", "images_per_second", "time_for_all", "dim", "linear", "nearest_neighbour", "stability", "agreement",
 )  # fmt: skip
 _SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 
@@ -65,8 +65,9 @@ def _show_backbones(document: dict[str, Any], *, as_json: bool, verbose: bool) -
         terminal.show_json(document)
         return
     rows = document.pop("rows")
-    columns = [name for name in _OF_BACKBONE if rows[0][name] is not None]
-    terminal.show_table([_shown_backbone(row) for row in rows], columns)
+    shown = [_shown_backbone(row) for row in rows]
+    columns = [name for name in _OF_BACKBONE if shown[0][name] is not None]
+    terminal.show_table(shown, columns)
     options.show_summary("compare", document, verbose=verbose)
 
 
@@ -77,7 +78,19 @@ def _shown_backbone(row: dict[str, Any]) -> dict[str, Any]:
         name: "{:.3f} ({:.3f} to {:.3f})".format(value["accuracy"], *value["confidence_interval"])
         for name, value in figures.items()
     }
-    return row | texts
+    return row | texts | {"time_for_all": _shown_hours(row["hours"])}
+
+
+def _shown_hours(hours: float) -> str:
+    """Return hours as text; very few of them as minutes or seconds.
+
+    >>> _shown_hours(9e-05), _shown_hours(0.05), _shown_hours(12.25)
+    ('0.32 s', '3 min', '12.2')
+    """
+    n_seconds = hours * 3600
+    if n_seconds < 60:  # noqa: PLR2004
+        return f"{n_seconds:.2g} s"
+    return f"{n_seconds / 60:.2g} min" if hours < 1 else f"{hours:.3g}"
 
 
 def _shown(row: dict[str, Any], *, is_short: bool) -> dict[str, Any]:

@@ -14,4 +14,5 @@ def info(*, path: str, as_json: bool, verbose: bool) -> None:
     from frieze.api import tables
 
     document = tables.info(path)
+    options.warn_if_stale(document)
     options.show("info", document, as_json=as_json, verbose=verbose)

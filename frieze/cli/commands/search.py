@@ -49,6 +49,8 @@ def _warn(document: dict[str, Any]) -> None:
     from frieze import terminal
     from frieze.core import shorten
 
+    for note in document["notes"]:
+        terminal.show_note(f"{note}")
     if not any(one["hits"] for one in document["queries"]):
         terminal.show_note("no image passes the filter, so there are no hits.")
     if zeros := document["zero_queries"]:

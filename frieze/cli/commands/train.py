@@ -26,6 +26,11 @@ _KERNELS = ("linear", "rbf")
 )
 @click.option("--balanced/--no-balanced", default=None, help="Weight classes equally, however many images each has.")
 @click.option(
+    "--start-from",
+    metavar="HEAD",
+    help="For linear: head whose weights it starts from, such as one of frieze label, for few images per class.",
+)
+@click.option(
     "--abstain",
     cls=options.OrDefault,
     type=float,

@@ -102,7 +102,9 @@ async function run() {
     const answer = await findHits(number);
     const text = await answer.text();
     if (number !== latest) return;
-    showHits(JSON.parse(text).queries[0]);
+    const { queries, notes } = JSON.parse(text);
+    showHits(queries[0]);
+    get("hits-notes").textContent = notes.join(" ");
     offerCopies(text);
     if (query.file) showCrop(number).catch((problem) => number === latest && say(problem));
   } catch (problem) {
@@ -144,6 +146,7 @@ function showQuery() {
   get("text").value = words ?? "";
   get("query-prediction").hidden = get("query-crop").hidden = true;
   get("hits-title").textContent = "Searching ...";
+  get("hits-notes").textContent = "";
 }
 
 function showHits({ hits, prediction }) {

@@ -6,13 +6,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from frieze.classifiers import HeadConfig, open_head, train_head
-from frieze.classifiers.config import FinetuneConfig, Network
+from frieze.classifiers import ClassVectors, HeadConfig, make_zero_shot_head, open_head, train_head
+from frieze.classifiers.config import FinetuneConfig, FitOptions, Network
+from frieze.classifiers.data.embedding_rows import EmbeddingRows
 from frieze.classifiers.data.labelled_examples import labelled_rows
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.finetuning.warm_start import check_feasible, check_images, mean_norm, reuse_split, warm_start
+from frieze.classifiers.kinds.linear import LinearHead
 from frieze.classifiers.kinds.mlp import KerasHead
 from frieze.classifiers.storage.split_file import read_split, write_split
+from frieze.classifiers.training.start_weights import start_of
 from frieze.core import InputError
 
 
@@ -150,6 +153,19 @@ def test_warm_start_has_the_probes_hyperparameter(probe, examples_and_split, ove
     head = warm_start(probe, overlapping, *examples_and_split, config=FinetuneConfig())
     assert probe.document["scores"]["setting"]["C"] == head.pipeline[-1].C
     assert not np.allclose(head.coef_and_intercept()[0], probe.classifier.coef_and_intercept()[0], atol=1e-3)
+
+
+def test_warm_start_goes_on_from_words(overlapping, tmp_path):
+    """A head of class names in words is the start of the fit, not replaced by one from zero."""
+    named = ClassVectors(["ant", "bee", "cow"], np.eye(3, 8) + np.eye(3, 8, k=3), ["{}"], 9.0)
+    make_zero_shot_head(overlapping, tmp_path / "words", named)
+    probe, examples = open_head(tmp_path / "words"), examples_of(overlapping)
+    split, _ = reuse_split(probe, examples, seed=0)
+    labels, rows = examples.labels[split.fit], EmbeddingRows(overlapping, examples.rows[split.fit]).read()
+    actual = warm_start(probe, overlapping, examples, split, config=FinetuneConfig()).coef_and_intercept()[0].ravel()
+    for start, least, most in ((start_of(probe), 0.999999, 1.1), (None, -1, 0.9999)):
+        (other,) = LinearHead.fit_each(rows, labels, [LinearHead.default], FitOptions(start=start))
+        assert least <= np.corrcoef(actual, other.coef_and_intercept()[0].ravel())[0, 1] <= most
 
 
 def test_a_network_keeps_its_architecture(examples_and_split, overlapping, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import log_softmax
 
 from frieze.classifiers.solver import linear as solver
-from frieze.classifiers.solver.linear import fit_linear, fit_path
+from frieze.classifiers.solver.linear import Solution, fit_linear, fit_path
 from frieze.classifiers.solver.losses import LOSSES
 
 COSTS = [1e-3, 0.1, 1, 30, 1e4]
@@ -167,15 +167,46 @@ def test_row_blocks_are_like_one_block(loss):
     assert np.allclose(actual.coef, whole.coef, atol=0.01 * np.abs(whole.coef).max())
 
 
+def towards(prior, rows, *, cost):
+    """Return cost * cross-entropy + half the squared distance from the prior, and its minimum by scipy in float64."""
+    from scipy.optimize import minimize
+
+    embeddings, codes = np.column_stack([rows[0].astype("f8"), np.ones(len(rows[0]))]), rows[1]
+    share = cost * (0.5 if len(prior) == 2 else 1)
+    hot = np.eye(len(prior))[codes]
+
+    def function(flat):
+        weights = flat.reshape(len(prior), -1)
+        logs, offset = log_softmax(embeddings @ weights.T, axis=1), weights - prior
+        gradient = share * (np.exp(logs) - hot).T @ embeddings + offset
+        return -share * (hot * logs).sum() + (offset**2).sum() / 2, gradient.ravel()
+
+    return lambda weights: function(weights.ravel())[0], minimize(function, prior.ravel(), jac=True).fun
+
+
+@pytest.mark.parametrize("n", [8, 300])
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("cost", [0.1, 30])
+def test_pulled_to_a_prior(cost, n_classes, n):
+    """With a prior its objective is scipy's least for the distance from it, of more rows than columns and of fewer."""
+    rows = draw(n_classes, n=n)
+    coef = 5 * np.random.default_rng(1).normal(size=(n_classes, 12)).astype("f4")
+    coef -= coef.mean(axis=0)
+    prior = Solution(coef, np.linspace(-1, 1, n_classes, dtype="f4"))
+    solution = fit_linear([rows], "softmax", cost=cost, n_classes=n_classes, prior=prior)
+    objective_of, least = towards(np.column_stack([coef, prior.intercept]), rows, cost=cost)
+    actual = np.column_stack([solution.coef, solution.intercept]).astype("f8")
+    assert objective_of(actual) <= 1.001 * least
+    assert np.abs(actual[:, :-1] - coef).max() > 0.01
+
+
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_start_near_the_end_saves_steps(loss):
-    """From a neighbouring solution the same minimum is reached in fewer steps."""
+def test_a_prior_is_kept_at_no_cost(loss):
+    """Where the loss weighs nothing, the prior itself is the minimum."""
     rows = draw(5)
-    near = fit_linear([rows], loss, cost=20.0, n_classes=5)
-    cold = fit_linear([rows], loss, cost=22.0, n_classes=5)
-    warm = fit_linear([rows], loss, cost=22.0, n_classes=5, start=near)
-    assert warm.objective == pytest.approx(cold.objective, rel=1e-5)
-    assert warm.n_iterations < cold.n_iterations
+    prior = fit_linear([rows], loss, cost=20.0, n_classes=5)
+    actual = fit_linear([rows], loss, cost=1e-9, n_classes=5, prior=prior)
+    assert np.allclose(actual.coef, prior.coef, atol=1e-5)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -109,3 +109,20 @@ def test_weights_that_changed_since(small_network):
     with pytest.raises(ModelError, match="other weights than when it was registered"):
         open_backbone(BackboneRequest(handle=handle))
     assert as_backbone(network) != handle
+
+
+@pytest.mark.parametrize("least", [1, 3])
+def test_a_function_that_fails(pixels, least):
+    """Its error names function and batch, and keeps the cause: at once, and later within the graph."""
+
+    def fails(images):
+        if len(images) >= least:
+            raise RuntimeError("no device")
+        return images.mean((1, 2))
+
+    request = BackboneRequest(handle=as_backbone(fails, fingerprint="v1"), image_size=20)
+    with pytest.raises(
+        ModelError, match=rf"function fails fails on a batch of the shape \[{least}, 20, 20, 3\]"
+    ) as error:
+        embed_images([pixels, 255 - pixels, pixels[::-1]], open_backbone(request))
+    assert isinstance(error.value.__cause__, RuntimeError)

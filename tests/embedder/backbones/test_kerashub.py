@@ -181,6 +181,15 @@ def test_many_texts(presets, monkeypatch):
     assert encoder.encode(texts) == pytest.approx(alone, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", TWO_TOWERS)
+def test_texts_that_are_cut(name, presets):
+    """A text with more tokens than the network takes is known: its end is not read."""
+    encoder = open_text_encoder(opened(presets / name).spec, where="the test")
+    short, long = "a red bird", "a red bird " * 50
+    assert encoder.encode([long]) == pytest.approx(encoder.encode([long + "bird"]), abs=1e-6)
+    assert [encoder.is_cut(text) for text in (short, long)] == [False, True]
+
+
 @pytest.mark.slow
 def test_other_converters(presets, keras_hub, tmp_path):
     """Preprocessing that does more than scale and shift pixels is refused, not left out."""

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from frieze.core import InputError, ModelError
+from frieze.core import InputError, ModelError, unit_rows
 from frieze.embedder import PIXELS, BackboneRequest, has_graph, open_backbone
 from frieze.embedder.backbones.pooling import POOLS
 from frieze.embedder.engines import EngineSettings
@@ -221,3 +221,25 @@ def test_integers_are_levels(save_onnx, tmp_path):
     assert open_backbone(BackboneRequest(handle=str(path))).spec.pixels == "0..255"
     with pytest.raises(InputError, match="takes integers"):
         open_backbone(BackboneRequest(handle=str(path), pixels="0..1"))
+
+
+@pytest.mark.parametrize("views", ["flip", "five-crop"])
+@pytest.mark.parametrize("kind", ["tokens", "nhwc"])
+def test_views(kind, views, open_onnx, cosines, tf):
+    """The unit vectors of an image's views, each embedded by itself, are averaged."""
+    backbone = open_onnx(kind, pool=KINDS[kind], views=views)
+    images = draw(backbone)
+    alone = OpenVINOEngine(open_onnx(kind, pool=KINDS[kind]), CPU)
+    height, width = (side - round(side * 7 / 8) for side in backbone.spec.image_size)
+    corners = [(0, 0), (0, width), (height, 0), (height, width), (height // 2, width // 2)]
+    inner = [round(side * 7 / 8) for side in backbone.spec.image_size]
+    crops = [images[:, top : top + inner[0], left : left + inner[1]] for top, left in corners]
+    crops = [tf.image.resize(crop, backbone.spec.image_size).numpy().round().astype(np.uint8) for crop in crops]
+    seen = {"flip": [images, np.ascontiguousarray(images[:, :, ::-1])], "five-crop": crops}[views]
+    expected = np.mean([unit_rows(alone.infer(view)) for view in seen], axis=0)
+    assert cosines(OpenVINOEngine(backbone, CPU).infer(images), expected).min() >= 0.9995
+
+
+def test_views_of_one_image_at_a_time(open_onnx):
+    """A network that takes one image alone can't take its views."""
+    assert "takes one image at a time" in refusal(open_onnx, "alone", views="flip").message

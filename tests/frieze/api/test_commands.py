@@ -119,6 +119,7 @@ def test_every_field_is_documented(name, printed):
         "notes",
         "setting",
         "shots",
+        "start",
         "tried",
         *({"classes", "files", "stale"} if name == "verify" else ()),
         *(UNREAD if name == "predict" else ()),

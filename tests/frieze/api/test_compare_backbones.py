@@ -103,6 +103,8 @@ def test_pixels_of_those_that_state_none(photos, onnx_network):
     )
     rows = {row["backbone"]: (row["pixels"], row["pool"]) for row in document["rows"]}
     assert rows == {"frieze-mini-3": ("0..1", None), "tokens": ("torch", "cls")}
+    with pytest.raises(InputError, match="There is no file"):
+        frieze.compare(photos, backbones="missing.onnx", sample=24, pixels="torch", pool="cls")
     with pytest.raises(InputError, match="Unknown `pool`"):
         frieze.compare(photos, backbones="builtin", pool="median")
     with pytest.raises(InputError, match="names none"):

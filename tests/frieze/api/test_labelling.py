@@ -61,3 +61,21 @@ def test_training_takes_its_place(text_world, tmp_path):
     document = frieze.train(text_world / "text.features", out=tmp_path / "head", force=True)
     assert (document["remembered"], document["classes"]) == ({}, ["blue", "green", "red"])
     assert frieze.open_head(tmp_path / "head").document.get("zero_shot") is None
+
+
+def test_training_goes_on_from_it(text_world, run_json, tmp_path):
+    """`train --start-from` starts at the head of class names, says so, and a later `--force` remembers it."""
+    features, start, out = text_world / "text.features", tmp_path / "start", tmp_path / "head"
+    frieze.label(features, classes="red,green,blue", out=start)
+    code, document = run_json("train", features, "--start-from", start, "--shots", 2, "--out", out)
+    assert (code, document["start"]) == (0, {"head": str(start), "is_used": True})
+    rerun = frieze.train(features, out=out, force=True)
+    assert (rerun["remembered"]["start_from"], rerun["start"]["is_used"]) == (str(start), True)
+    assert "start" not in frieze.train(features, out=out, head="svm", force=True)
+
+
+def test_a_start_that_is_no_head(text_world, tmp_path):
+    """The start is a head's folder."""
+    features = text_world / "text.features"
+    with pytest.raises(InputError, match=r"text\.features is"):
+        frieze.train(features, out=tmp_path / "head", start_from=features)

@@ -123,6 +123,7 @@ def test_a_stale_index_is_reported(photos, run, tmp_path):
     result = run("search", tmp_path / "i", "id:0.png")
     assert result.exit_code == 0
     assert f"frieze index {tmp_path / 'f'} --out {tmp_path / 'i'}" in result.stderr
+    assert f"frieze index {tmp_path / 'f'} --out {tmp_path / 'i'}" in run("info", tmp_path / "i").stderr
 
 
 def test_failures_are_reported(world, run, tmp_path):

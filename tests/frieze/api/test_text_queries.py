@@ -44,6 +44,20 @@ def test_metric_of_lengths(text_world, tmp_path, run):
     assert "metric" not in run("search", text_world / "text.index", "text:red").stderr
 
 
+def test_texts_that_are_cut(text_world, world, tmp_path, run_json, run, write_text_tower):
+    """Of a text that is longer than the text tower takes, a note says that its end is not read."""
+    shutil.copytree(text_world / "tower", tmp_path / "tower")
+    (tmp_path / "tower" / "tokenizer_config.json").write_text('{"model_max_length": 2}')
+    frieze.embed(world / "photos", out=tmp_path / "f", text_encoder=tmp_path / "tower")
+    frieze.index(tmp_path / "f", out=tmp_path / "i")
+    _, document = run_json("search", tmp_path / "i", "text:a red bird", "text:red", "-k", "1")
+    note = "Of texts that are longer than the text tower takes the end is not read: 'a red bird'."
+    assert document["notes"] == [note]
+    assert note in run("search", tmp_path / "i", "text:a red bird").stderr
+    labelled = frieze.label(tmp_path / "f", classes="red,blue", template="a {} bird", out=tmp_path / "head")
+    assert labelled["notes"] == [note.replace("'a red bird'", "'a blue bird', 'a red bird'")]
+
+
 def test_page_of_hits(text_world, tmp_path):
     """A page of hits shows the query in words without a picture of it."""
     frieze.search(text_world / "text.index", "text:red", k=2, html=tmp_path / "hits.html")

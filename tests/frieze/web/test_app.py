@@ -251,6 +251,17 @@ def test_search_by_words(text_page, text_world):
     assert text_page.get("/search-text", params={"text": "-red"}).status_code == 400
 
 
+def test_notes_on_words(text_world, tmp_path):
+    """The answer to words says where the index's metric does not suit them."""
+    frieze.index(text_world / "text.features", out=tmp_path / "l2", metric="l2")
+    collection = open_collection(tmp_path / "l2", None, tmp_path / "t.sqlite", find_duplicates=find_copies)
+    page = TestClient(make_app(collection), base_url="http://localhost:8501")
+    (note,) = page.get("/search-text", params={"text": "red"}).json()["notes"]
+    assert "has the metric l2, by which long vectors are far from every text" in note
+    assert page.get("/search", params={"id": "red/0.png"}).json()["notes"] == []
+    collection.close()
+
+
 def test_box_for_words(page, text_page):
     """The page has a box for words; where the backbone knows none it says so, and which do."""
     assert 'id="text" type="text" autocomplete' in text_page.get("/").text
