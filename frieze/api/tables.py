@@ -58,6 +58,7 @@ def embed(
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
     accept_truncated: bool | None = None,
+    image_timeout: float | str | None = None,
     stats: bool | None = None,
     shard_size: int = 4096,
     limit: int | None = None,
@@ -120,6 +121,7 @@ def embed(
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
         max_bytes: Refuse files of more bytes; 1 GiB by default.
         accept_truncated: Accept truncated images, as far as they can be decoded.
+        image_timeout: Refuse images that take more seconds to decode; processes of their own then decode.
         stats: Store picture statistics of a new table as columns: brightness, contrast, sharpness, entropy,
             colourfulness and aspect.
         shard_size: Images in a new part.
@@ -205,7 +207,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
             "weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"
         ),
     )
-    limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
+    limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated", "image_timeout"))
     exclude = tuple(left.pop("exclude"))
     source = SourceOptions(
         exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label", "label_from", "query")

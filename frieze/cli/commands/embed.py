@@ -95,6 +95,13 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     help="Accept truncated images, as far as they can be decoded.",
 )
 @click.option(
+    "--image-timeout",
+    cls=options.OrDefault,
+    type=float,
+    metavar="SECONDS",
+    help="Refuse images that take longer to decode.  [default: no limit]",
+)
+@click.option(
     "--stats/--no-stats",
     default=None,
     help="Store brightness, contrast, sharpness, entropy, colourfulness and aspect as columns, in a new table.",
