@@ -54,6 +54,7 @@ def embed(
     label: str | None = None,
     label_from: str | None = None,
     query: str | None = None,
+    frames: str | int | None = None,
     exclude: str | Sequence[str] = (),
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
@@ -116,6 +117,8 @@ def embed(
         label_from: A regular expression in place of `labels`: its first match in the path below the source gives the
             label, by its group (`batch_([0-9]+)/`) or as a whole.
         query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
+        frames: Frames of a TIFF file or animation, and of videos: `first` (default; no videos), `all`, at most so many
+            a file, or `2s` for a frame of a video each two seconds.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
             below the source (`2019/**/small`).
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
@@ -210,7 +213,9 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated", "image_timeout"))
     exclude = tuple(left.pop("exclude"))
     source = SourceOptions(
-        exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label", "label_from", "query")
+        exclude=exclude,
+        max_bytes=limits.max_bytes,
+        **take("labels", "image", "id", "label", "label_from", "query", "frames"),
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

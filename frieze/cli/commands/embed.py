@@ -83,6 +83,12 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     help="Refuse larger images.  [default: 178956970]",
 )
 @click.option(
+    "--frames",
+    cls=options.OrDefault,
+    metavar="first|all|N|SECONDSs",
+    help="Frames of TIFF files, animations and videos: all, N a file, or one each 2s of a video.  [default: first]",
+)
+@click.option(
     "--max-bytes",
     cls=options.OrDefault,
     type=click.IntRange(min=1),
