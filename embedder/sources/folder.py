@@ -1,6 +1,7 @@
 """A folder of images, walked recursively in a stable order."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -118,9 +119,9 @@ class _Files:
         """Return a note on the videos that are left out."""
         if not self._videos:
             return ()
-        names = shorten(self._videos)
+        names, source = shorten(self._videos), shlex.quote(self._walk.base)
         what = counted(len(self._videos), "video is left out", "videos are left out")
-        return (f"{what}: {names}; to have a frame each two seconds: `frames='2s'`",)
+        return (f"{what}: {names}; to have a frame of each two seconds: frieze embed {source} --frames 2s --out OUT",)
 
     def _ignore(self, path: str, head: bytes = b"") -> None:
         self.ignored[format_of(path, head)] += 1
