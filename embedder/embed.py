@@ -163,6 +163,11 @@ def _check_together(tables: Sequence[TableRequest]) -> None:
     first, *others = tables
     if others and first.options.ray is not None:
         raise InputError("On a Ray cluster a run makes one table.", hint="Give one `backbone` and one `out` a run.")
+    if others and any(one.options.limits.image_timeout is not None for one in tables):
+        raise InputError(
+            "A run with `image_timeout` makes one table: its images are decoded in processes of their own.",
+            hint="Give one `backbone` and one `out` a run, or leave `image_timeout` out.",
+        )
     outs = [one.out for one in tables]
     if len({out.resolve() for out in outs}) < len(outs):
         raise InputError(f"Two tables have the same folder: {', '.join(map(str, outs))}.", hint="Give each its `out`.")

@@ -120,7 +120,7 @@ class Worker:
         """
         options, backbone = self._config.options, self._backbone
         check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Give all machines the same file.")
-        sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits.max_pixels)
+        sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits)
         self._choice = choose_engine(backbone, options, sample, manifest, self._config.out)
         self._choice.store_graph(self._config.out)
         computed = {"hashes": self._config.has_perceptual_hashes, "statistics": self._config.has_statistics}

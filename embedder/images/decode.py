@@ -75,7 +75,7 @@ _IOS_PNG = (
     "convert it first: xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations FILE FILE.png"
 )
 
-LIMITED = ("too large", "truncated")
+LIMITED = ("too large", "truncated", "timeout")
 """Reasons of failures that depend on the limits."""
 
 
@@ -87,18 +87,20 @@ class Limits:
         max_pixels: Largest width times height, >= 1.
         max_bytes: Largest file, >= 1.
         accept_truncated: Decode a truncated image as far as it goes; the rest is grey or black.
+        image_timeout: Most seconds that one image is decoded for, > 0, by processes; None for no limit.
     """
 
     max_pixels: int = MAX_PIXELS
     max_bytes: int = MAX_BYTES
     accept_truncated: bool = False
+    image_timeout: float | None = None
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> "Limits":
         """Load the limits from a request that contains the fields of `to_json`."""
         return cls(**{field.name: request[field.name] for field in dataclasses.fields(cls) if field.name in request})
 
-    def to_json(self) -> dict[str, int | bool]:
+    def to_json(self) -> dict[str, int | float | bool | None]:
         """Return the limits that are not the default."""
         return {
             field.name: getattr(self, field.name)

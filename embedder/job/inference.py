@@ -72,6 +72,8 @@ def open_pool(choice: EngineChoice, limits: Limits, *, hashes: bool, statistics:
                 processes = DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size, **computed)
                 held.callback(processes.close)
             except (DecoderDiedError, OSError) as error:
+                if limits.image_timeout is not None:
+                    raise
                 _LOG.warning("Images are decoded by threads, for no process can be started here: %s", error)
         yield DecodePool(limits, processes, **computed)
 

@@ -1,6 +1,8 @@
 """Options of an embedding job."""
 
 import dataclasses
+import math
+import os
 
 from frieze.core import InputError
 from frieze.embedder.images.decode import Limits
@@ -57,6 +59,11 @@ class JobOptions:
             value = numbers[name]
             if value is not None and value < 1:
                 raise InputError(f"`{name}` is {value}.", hint=f"Give `{name}` 1 or more.")
+        seconds = self.limits.image_timeout
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise InputError(f"`image_timeout` is {seconds}.", hint="Give `image_timeout` seconds above 0, such as 10.")
+        if seconds is not None and os.name != "posix":
+            raise InputError("`image_timeout` needs Linux or macOS.", hint="Leave `image_timeout` out.")
         if self.cpus_per_worker is not None and self.ray is None:
             raise InputError(
                 "`cpus_per_worker` applies to a cluster's workers.", hint="Give `ray='auto'`, or leave it out."

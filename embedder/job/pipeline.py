@@ -22,6 +22,7 @@ from frieze.embedder.images.resize import Pixels
 from frieze.embedder.sources import Content, Source
 from frieze.features import BackboneSpec, Failure
 
+_TIMEOUT = ImageError("decode", "timeout", "decoding takes longer than --image-timeout")
 _PREFETCHED_BATCHES = 2
 
 _COMPUTED = Computed()
@@ -128,18 +129,25 @@ class Decoder:
 
     def batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         """Decode a batch from its images' bytes; unusable images are its failures."""
-        try:
-            return self._batch(requested, contents)
-        except DecoderDiedError:
-            kept = contents if isinstance(contents, list) else None
-            deadly = self._find_deadly(requested, kept)
+        kept = contents if isinstance(contents, list) else None
+        failed, has_died = dict[int, Content](), False
+        while True:
+            decoding = Decoding(Batch(requested), self.is_known)
+            try:
+                return self._batch(decoding, contents)
+            except DecoderDiedError as error:
+                if error.timed_out is not None:
+                    failed |= dict.fromkeys(decoding.rows_of(error.timed_out), _TIMEOUT)
+                elif has_died:
+                    raise
+                else:
+                    failed, has_died = self._find_deadly(requested, kept), True
             others = self.source.read(requested.rows) if kept is None else kept
-            return self._batch(requested, map(deadly.get, requested.rows.tolist(), others))
+            contents = map(failed.get, requested.rows.tolist(), others)
 
-    def _batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
-        batch = Batch(requested)
-        pixels = self.allocate(len(requested.rows))
-        decoding = Decoding(batch, self.is_known)
+    def _batch(self, decoding: "Decoding", contents: Iterable[Content]) -> Batch:
+        batch = decoding.batch
+        pixels = self.allocate(len(batch.requested.rows))
         with self._take(pixels) as images:
             for content in time_reading(contents, batch):
                 self.check_stopped()
@@ -192,10 +200,12 @@ class Decoder:
         for at, row in enumerate(requested.rows.tolist()):
             one = BatchRows(requested.shard, is_last=False, rows=requested.rows[at : at + 1])
             try:
-                self._batch(one, self.source.read(one.rows) if kept is None else kept[at : at + 1])
+                contents = self.source.read(one.rows) if kept is None else kept[at : at + 1]
+                self._batch(Decoding(Batch(one), self.is_known), contents)
             except DecoderDiedError as error:
                 reason = OUT_OF_MEMORY if error.was_killed else "damaged"
-                deadly[row] = ImageError("decode", reason, "the process that decoded it was ended")
+                ended = ImageError("decode", reason, "the process that decoded it was ended")
+                deadly[row] = ended if error.timed_out is None else _TIMEOUT
         return deadly
 
     def _failure(self, row: int, error: ImageError) -> Failure:
@@ -220,7 +230,7 @@ class Decoding:
     """
 
     def __init__(self, batch: Batch, is_known: Callable[[bytes], bool]) -> None:
-        self._batch = batch
+        self.batch = batch
         self._is_known = is_known
         self._images: list[bytes | ImageError] = []  # a digest, or why the bytes could not be read
         self._decoded: dict[bytes, None] = {}
@@ -240,21 +250,26 @@ class Decoding:
         self._decoded[image] = None
         return True
 
+    def rows_of(self, number: int) -> list[int]:
+        """Return the rows of the image that was the `number`-th to be decoded."""
+        digest = list(self._decoded)[number]
+        return [int(row) for row, one in zip(self.batch.requested.rows, self._images, strict=False) if one == digest]
+
     def finish(self, images: BatchDecoder) -> list[bytes | ImageError]:
         """Return each image's digest, or why it is unusable."""
         done = images.finish()
-        self._batch.decode_cpu_s += done.cpu_s
-        self._batch.other_cpu_s += done.cpu_s
+        self.batch.decode_cpu_s += done.cpu_s
+        self.batch.other_cpu_s += done.cpu_s
         failed = dict[bytes, ImageError]()
         for digest, result in zip(self._decoded, done.results, strict=True):
             if isinstance(result, ImageError):
                 failed[digest] = result
             else:
-                self._batch.sizes[digest], traits = result
-                self._batch.tally.add(traits)
-        self._batch.hashes = dict(zip(self._batch.sizes, map(tuple, done.hashes.tolist()), strict=True))
+                self.batch.sizes[digest], traits = result
+                self.batch.tally.add(traits)
+        self.batch.hashes = dict(zip(self.batch.sizes, map(tuple, done.hashes.tolist()), strict=True))
         if done.statistics is not None:
-            self._batch.statistics = dict(zip(self._batch.sizes, done.statistics, strict=True))
+            self.batch.statistics = dict(zip(self.batch.sizes, done.statistics, strict=True))
         return [one if isinstance(one, ImageError) else failed.get(one, one) for one in self._images]
 
 

@@ -41,7 +41,7 @@ def to_document(run: Run, stats: RunStats, pixels: dict[str, str | None]) -> dic
         "dim": manifest.spec.dim,
         "backbone": manifest.spec.name,
         "engine": manifest.engine,
-        "decode_processes": bool(manifest.tuning.get("decode_processes")),
+        "decode_processes": bool(manifest.tuning.get("decode_processes") or run.options.limits.image_timeout),
         "batch_size": manifest.tuning.get("batch_size"),
         "precision": manifest.spec.precision,
         **_int8(manifest.tuning),

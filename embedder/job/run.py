@@ -209,7 +209,7 @@ class Run:
             backbone: The network.
             decode: As of a `CalibrationSample`.
         """
-        sample = CalibrationSample(self.source, self.rows, backbone.spec, self.options.limits.max_pixels, decode)
+        sample = CalibrationSample(self.source, self.rows, backbone.spec, self.options.limits, decode)
         choice = choose_engine(backbone, self.options, sample, self.writer.manifest, self.writer.path)
         choice.store_graph(self.writer.path)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)

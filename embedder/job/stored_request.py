@@ -16,8 +16,8 @@ _OF_BACKBONE = (
     *("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"),
 )
 """Options that shape the rows of one backbone, and mean nothing for another."""
-_OF_SOURCE = ("labels", "image", "id", "label", "label_from", "query", "boxes", "exclude")
-_OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift", "stats")
+_OF_SOURCE = ("labels", "image", "id", "label", "label_from", "query", "boxes", "frames", "exclude")
+_OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "image_timeout", "engine", "accept_drift", "stats")
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
 
 

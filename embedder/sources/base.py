@@ -74,6 +74,7 @@ class SourceOptions:
         label_from: A regular expression: its first match in an image's id gives the label; None for `labels`.
         query: The query that chooses the images of a database.
         boxes: File or folder of boxes, each of which is a row in place of its image; None for whole images.
+        frames: Which frames of files with several are rows: `first`, `all`, a number, or seconds of a video as `2s`.
         max_bytes: Size of the largest file that is read.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
@@ -89,6 +90,7 @@ class SourceOptions:
     label_from: str | None = None
     query: str | None = None
     boxes: str | None = None
+    frames: str = "first"
     max_bytes: int = MAX_BYTES
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -111,6 +113,7 @@ class SourceOptions:
         """Return the options that decide which images and labels are listed, as stored with a table."""
         names = ("image", "id", "label", "label_from", "query", "boxes")
         columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        columns |= {"frames": self.frames} if self.frames != "first" else {}
         return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import InputError, counted, is_remote
+from frieze.core import ImageError, InputError, counted, is_remote
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.embedder.sources.base import File, Source, SourceOptions
@@ -25,6 +25,7 @@ from frieze.embedder.sources.exclude import ExcludePatterns
 from frieze.embedder.sources.files import read_uri, to_path, to_uri
 from frieze.embedder.sources.folder import is_image_name, open_files, open_folder
 from frieze.embedder.sources.formats import KINDS, file_kind, open_kind
+from frieze.embedder.sources.frames import FIRST, read_frames, split_frame
 from frieze.embedder.sources.glob_pattern import GlobPattern
 from frieze.embedder.sources.in_memory import NAME, open_in_memory
 from frieze.embedder.sources.mixed_folders import (
@@ -93,6 +94,11 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = _open(source, dataclasses.replace(options, label=None))
         _check_has_columns(opened, {"image": options.image})
         opened = join_labels(opened, labels)
+    if options.frames != FIRST and (opened.has_columns or not isinstance(source, str | Path) or is_remote(str(source))):
+        raise InputError(
+            "`frames` is for folders, globs and files on disk.",
+            hint="Leave `frames` out, or give the folder of the files.",
+        )
     opened = _without_excluded(opened, options)
     opened = opened if boxes is None else with_boxes(opened, boxes)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
@@ -302,6 +308,11 @@ def _read_whole(uri: str, max_bytes: int) -> bytes:
         return read_registered(uri)
     if is_web(uri):
         return fetch_image(uri, FetchOptions(max_bytes=max_bytes))
+    if split_frame(uri) is not None:
+        (content,) = read_frames([uri], max_bytes=max_bytes)
+        if isinstance(content, ImageError):
+            raise content
+        return content
     container, kind = uri, None
     while "/" in container.rstrip("/") and (kind is None or kind.read is None):
         container = container.rpartition("/")[0]

@@ -55,12 +55,14 @@ def embed(
     label_from: str | None = None,
     query: str | None = None,
     boxes: str | Path | None = None,
+    frames: str | int | None = None,
     exclude: str | Sequence[str] = (),
     allow_private: bool = False,
     keep: str | Path | None = None,
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
     accept_truncated: bool | None = None,
+    image_timeout: float | str | None = None,
     stats: bool | None = None,
     shard_size: int = 4096,
     limit: int | None = None,
@@ -120,6 +122,8 @@ def embed(
         query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
         boxes: A file or folder of boxes (COCO, Pascal VOC, labelme, or a table with a path and x, y, width, height in
             pixels): each box is a row in place of its image, with the id `IMAGE#x,y,w,h` and the box's label.
+        frames: Frames of a TIFF file or animation, and of videos: `first` (default; no videos), `all`, at most so many
+            a file, or `2s` for a frame of a video each two seconds.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
             below the source (`2019/**/small`).
         allow_private: Fetch http and https URLs also from addresses that are not public.
@@ -127,6 +131,7 @@ def embed(
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
         max_bytes: Refuse files of more bytes; 1 GiB by default.
         accept_truncated: Accept truncated images, as far as they can be decoded.
+        image_timeout: Refuse images that take more seconds to decode; processes of their own then decode.
         stats: Store picture statistics of a new table as columns: brightness, contrast, sharpness, entropy,
             colourfulness and aspect.
         shard_size: Images in a new part.
@@ -219,7 +224,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
             "weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"
         ),
     )
-    limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
+    limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated", "image_timeout"))
     exclude = tuple(left.pop("exclude"))
     keep = left.pop("keep")
     source = SourceOptions(
@@ -227,7 +232,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
         max_bytes=limits.max_bytes,
         keep=None if keep is None else str(keep),
         allow_private=left.pop("allow_private"),
-        **take("labels", "image", "id", "label", "label_from", "query", "boxes"),
+        **take("labels", "image", "id", "label", "label_from", "query", "boxes", "frames"),
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

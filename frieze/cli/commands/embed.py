@@ -90,6 +90,12 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     help="Refuse larger images.  [default: 178956970]",
 )
 @click.option(
+    "--frames",
+    cls=options.OrDefault,
+    metavar="first|all|N|SECONDSs",
+    help="Frames of TIFF files, animations and videos: all, N a file, or one each 2s of a video.  [default: first]",
+)
+@click.option(
     "--max-bytes",
     cls=options.OrDefault,
     type=click.IntRange(min=1),
@@ -100,6 +106,13 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     "--accept-truncated/--no-accept-truncated",
     default=None,
     help="Accept truncated images, as far as they can be decoded.",
+)
+@click.option(
+    "--image-timeout",
+    cls=options.OrDefault,
+    type=float,
+    metavar="SECONDS",
+    help="Refuse images that take longer to decode.  [default: no limit]",
 )
 @click.option(
     "--stats/--no-stats",
