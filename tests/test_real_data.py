@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import benchmarks.embedding.accuracy
 import benchmarks.heads.label_errors
@@ -80,7 +79,7 @@ def test_every_vector_is_correct(accuracy, folder, images):
     """Every stored vector agrees with Pillow's full decode: cosine .999, .998 where colours are converted."""
     table = accuracy.embed(folder, images, "mobilenet_v2_100_224")
     cosines = accuracy.cosines(table.embeddings(), accuracy.plain_loop(table, "mobilenet_v2_100_224"))
-    has_profile = np.array(["icc_profile" in Image.open(uri).info for uri in table.rows["uri"].to_pylist()])
+    has_profile = np.array([b"ICC_PROFILE" in Path(uri).read_bytes() for uri in table.rows["uri"].to_pylist()])
     assert cosines[~has_profile].min() >= 0.999
     assert cosines[has_profile].min() >= 0.998
 
