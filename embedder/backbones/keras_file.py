@@ -78,17 +78,28 @@ def load_model(path: Path) -> Any:
             ) from error
         raise ModelError(
             f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
-            hint="Save it with model.save('NAME.keras'), with layers that are part of Keras.",
+            hint="Save it with model.save('NAME.keras'), with layers of Keras or KerasHub.",
         ) from error
 
 
 def _has_keras_hub_layers(path: Path) -> bool:
-    """Return whether a `.keras` file names layers of KerasHub; False for any other file."""
+    """Return whether a model file names layers of KerasHub; False for any other file."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return b'"keras_hub' in archive.read("config.json")
+        return '"keras_hub' in (_config(path) if zipfile.is_zipfile(path) else _hdf5_config(path))
     except (OSError, LookupError, zipfile.BadZipFile):  # what is wrong with it, Keras says
         return False
+
+
+def _config(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("config.json").decode(errors="replace")
+
+
+def _hdf5_config(path: Path) -> str:
+    import h5py
+
+    with h5py.File(path) as file:
+        return str(file.attrs["model_config"])
 
 
 def _first_sentence(error: Exception) -> str:
