@@ -83,7 +83,7 @@ def load_model(path: Path) -> Any:
             ) from error
         raise ModelError(
             f"{path} can't be loaded by Keras {keras.__version__}: {error}.",
-            hint="Save it with model.save('NAME.keras'), with layers that are part of Keras.",
+            hint="Save it with model.save('NAME.keras'), with layers of Keras or KerasHub.",
         ) from error
 
 
@@ -108,8 +108,8 @@ def _drop_axes(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _has_keras_hub_layers(path: Path) -> bool:
-    """Return whether a `.keras` file names layers of KerasHub; False for any other file."""
-    return b'"keras_hub' in _read_config(path)
+    """Return whether a model file names layers of KerasHub; False for any other file."""
+    return b'"keras_hub' in (_read_config(path) if zipfile.is_zipfile(path) else _read_hdf5_config(path))
 
 
 def _read_config(path: Path) -> bytes:
@@ -118,6 +118,17 @@ def _read_config(path: Path) -> bytes:
         with zipfile.ZipFile(path) as archive:
             return archive.read("config.json")
     except (OSError, LookupError, zipfile.BadZipFile):  # what is wrong with it, Keras says
+        return b""
+
+
+def _read_hdf5_config(path: Path) -> bytes:
+    """Return the config of a `.h5` file; empty for any other file."""
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            return str(file.attrs["model_config"]).encode()
+    except (OSError, LookupError):
         return b""
 
 

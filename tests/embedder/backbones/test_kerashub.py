@@ -4,7 +4,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from frieze.core import InputError, ModelError, import_keras_hub, unit_rows
+from frieze.core import InputError, ModelError, import_keras, import_keras_hub, unit_rows
 from frieze.embedder import BackboneRequest, open_backbone, open_text_encoder
 from frieze.embedder.backbones import kerashub
 from frieze.embedder.backbones.kept_graph import find_graph
@@ -348,6 +348,22 @@ def test_keras_file(presets, keras_hub, tmp_path, monkeypatch, pixels):
     assert caught.value.hint == "Type: pip install 'frieze[kerashub]'"
 
 
+@pytest.mark.slow
+def test_hdf5_file(presets, keras_hub, tmp_path, pixels):
+    """So is an `.h5` file of a model around them; one of KerasHub's own class, which the format can't name, is not."""
+    network = keras_hub.models.Backbone.from_preset(str(presets / "resnet"))
+    keras = import_keras()
+    images = keras.Input((SIDE_PX, SIDE_PX, 3))
+    keras.Model(images, network(images)).save(tmp_path / "around.h5")
+    backbone = open_backbone(BackboneRequest(handle=str(tmp_path / "around.h5"), pixels="0..255"))
+    expected = np.asarray(network(pixels.astype(np.float32))).mean((1, 2))
+    assert embed(backbone, pixels) == pytest.approx(expected, abs=1e-4)
+    network.save(tmp_path / "alone.h5")
+    with pytest.raises(ModelError, match="Unknown layer: 'ResNetBackbone'") as caught:
+        open_backbone(BackboneRequest(handle=str(tmp_path / "alone.h5"), pixels="0..255"))
+    assert caught.value.hint.startswith("Save it with model.save('NAME.keras')")
+
+
 @pytest.fixture
 def without_keras_hub(monkeypatch):
     """A machine without KerasHub."""
@@ -369,6 +385,16 @@ def test_file_without_keras_hub(without_keras_hub, tmp_path):
         )
     with pytest.raises(InputError, match=r"net\.keras requires KerasHub"):
         open_backbone(BackboneRequest(handle=str(tmp_path / "net.keras"), pixels="0..1"))
+
+
+def test_hdf5_file_without_keras_hub(without_keras_hub, tmp_path):
+    """So does an `.h5` file, whose layers stand in an attribute."""
+    import h5py
+
+    with h5py.File(tmp_path / "net.h5", "w") as file:
+        file.attrs["model_config"] = '{"class_name": "keras_hub>ViTBackbone"}'
+    with pytest.raises(InputError, match=r"net\.h5 requires KerasHub"):
+        open_backbone(BackboneRequest(handle=str(tmp_path / "net.h5"), pixels="0..1"))
 
 
 def test_trust(tmp_path):
