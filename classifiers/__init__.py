@@ -1,5 +1,8 @@
 """Heads (classifiers on stored features): kinds, training, evaluation, prediction, label audit, fine-tuning."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network, StartWeights
 from frieze.classifiers.data.embedding_rows import PooledFeatures
 from frieze.classifiers.data.splits import SplitConfig
@@ -22,6 +25,9 @@ from frieze.classifiers.training.start_weights import open_start
 from frieze.classifiers.training.train import train_head
 from frieze.classifiers.training.zero_shot import ClassVectors, check_classes, make_zero_shot_head
 
+if TYPE_CHECKING:
+    from frieze.classifiers.estimator import HeadClassifier
+
 __all__ = [
     "CHECKPOINT",
     "HEADS",
@@ -32,6 +38,7 @@ __all__ = [
     "FinetuneConfig",
     "FinetuneContext",
     "Head",
+    "HeadClassifier",
     "HeadConfig",
     "Neighbourhood",
     "Network",
@@ -66,3 +73,10 @@ __all__ = [
     "score_unlabelled",
     "train_head",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A scikit-learn estimator: imported on first use, for scikit-learn loads slowly.
+    if name != "HeadClassifier":
+        raise AttributeError(f"module 'frieze.classifiers' has no attribute {name!r}")
+    return importlib.import_module("frieze.classifiers.estimator").HeadClassifier

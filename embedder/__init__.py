@@ -39,13 +39,14 @@ from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.job.try_backbones import TriedBackbone, TriedSample, draw_sample, try_backbones
 from frieze.embedder.job.try_precisions import try_precisions
-from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels
+from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, is_part, read_labels
 from frieze.embedder.sources.base import Listing
 from frieze.embedder.sources.files import to_path
 from frieze.embedder.sources.open import LABELS, open_source, read_image
 
 if TYPE_CHECKING:
     from frieze.embedder.backbones.hub_layer.layer import HubLayer
+    from frieze.embedder.image_embedder import ImageEmbedder
 
 __all__ = [
     "ENGINES",
@@ -65,6 +66,7 @@ __all__ = [
     "Decoder",
     "EngineSettings",
     "HubLayer",
+    "ImageEmbedder",
     "JobOptions",
     "LabelFile",
     "Limits",
@@ -103,6 +105,7 @@ __all__ = [
     "has_graph",
     "has_several",
     "image_reader",
+    "is_part",
     "list_backbones",
     "list_graphs",
     "load_backbone",
@@ -128,9 +131,14 @@ __all__ = [
     "try_precisions",
 ]
 
+# Subclasses of a Keras layer and a scikit-learn estimator: imported on first use, for these libraries load slowly.
+_LATE = {
+    "HubLayer": "frieze.embedder.backbones.hub_layer.layer",
+    "ImageEmbedder": "frieze.embedder.image_embedder",
+}
+
 
 def __getattr__(name: str) -> Any:
-    # A subclass of a Keras layer: imported on first use, for Keras and TensorFlow load slowly.
-    if name != "HubLayer":
+    if name not in _LATE:
         raise AttributeError(f"module 'frieze.embedder' has no attribute {name!r}")
-    return importlib.import_module("frieze.embedder.backbones.hub_layer.layer").HubLayer
+    return getattr(importlib.import_module(_LATE[name]), name)

@@ -150,11 +150,17 @@ def _measure(
     """
     is_update = is_features(out) and not options.force
     stored = read_manifest(out) if is_update else Manifest(spec=backbone.spec, source=source.listing.source)
-    sample = CalibrationSample(source, rows, backbone.spec, options.limits.max_pixels)
+    sample = CalibrationSample(source, rows, backbone.spec, options.limits)
     choice = choose_engine(backbone, options, sample, stored, out)
+    statistics = stored.has_statistics if is_update else options.stats
     n_done, at = [0], [time.perf_counter()]
     with (
-        open_pool(choice, options.limits, hashes=not is_update or stored.has_perceptual_hashes) as pool,
+        open_pool(
+            choice,
+            options.limits,
+            hashes=not is_update or stored.has_perceptual_hashes,
+            statistics=statistics,
+        ) as pool,
         embed_rows([sample.sampled_rows], source, choice, EmbeddingCache(), StageTimes(), pool) as batches,
     ):
         for embedded in batches:

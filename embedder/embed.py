@@ -19,6 +19,7 @@ from frieze.embedder.cluster.worker import WorkerConfig
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.report import to_document
 from frieze.embedder.job.run import Progress, Run, RunStats, plan_run, reasons_to_retry
+from frieze.embedder.job.shard_writer import computed_columns
 from frieze.embedder.job.shared_run import embed_together
 from frieze.embedder.job.stored_request import to_request
 from frieze.embedder.sources import Source
@@ -26,6 +27,8 @@ from frieze.embedder.sources.open import open_source
 from frieze.features import (
     HASH_VERSION,
     HASHES,
+    STATISTICS,
+    STATISTICS_VERSION,
     Manifest,
     check_same_backbone,
     check_table_dir,
@@ -160,6 +163,11 @@ def _check_together(tables: Sequence[TableRequest]) -> None:
     first, *others = tables
     if others and first.options.ray is not None:
         raise InputError("On a Ray cluster a run makes one table.", hint="Give one `backbone` and one `out` a run.")
+    if others and any(one.options.limits.image_timeout is not None for one in tables):
+        raise InputError(
+            "A run with `image_timeout` makes one table: its images are decoded in processes of their own.",
+            hint="Give one `backbone` and one `out` a run, or leave `image_timeout` out.",
+        )
     outs = [one.out for one in tables]
     if len({out.resolve() for out in outs}) < len(outs):
         raise InputError(f"Two tables have the same folder: {', '.join(map(str, outs))}.", hint="Give each its `out`.")
@@ -189,10 +197,10 @@ def _differing_options(one: JobOptions, other: JobOptions) -> list[str]:
     ]
 
 
-def _with_hashes_reserved(source: Source) -> Source:
-    """Rename user columns that are named like a table's columns of perceptual hashes."""
+def _with_reserved(source: Source, columns: Sequence[str]) -> Source:
+    """Rename user columns that are named like a table's columns of perceptual hashes or picture statistics."""
     images = source.listing.images
-    names = free_names(images.column_names, HASHES)
+    names = free_names(images.column_names, columns)
     if list(names.values()) == images.column_names:
         return source
     images = images.rename_columns([names[name] for name in images.column_names])
@@ -218,9 +226,15 @@ class EmbedJob:
     @classmethod
     def of(cls, table: TableRequest, source: Source, started_at: float, progress: Progress) -> Self:
         """Return the job of a table."""
-        is_update = is_features(table.out) and not table.options.force
-        has_hashes = not is_update or read_manifest(table.out).has_perceptual_hashes
-        source = _with_hashes_reserved(source) if has_hashes else source
+        stored = read_manifest(table.out) if is_features(table.out) and not table.options.force else None
+        hashes = HASHES if stored is None or stored.has_perceptual_hashes else ()
+        has_statistics = table.options.stats if stored is None else stored.has_statistics
+        if stored is not None and table.options.stats and not has_statistics:
+            raise InputError(
+                f"{table.out} was begun without picture statistics, and they can't be added to it.",
+                hint="Leave `stats` out, make another table, or embed all images anew with `force=True`.",
+            )
+        source = _with_reserved(source, (*hashes, *(STATISTICS if has_statistics else ())))
         return cls(source, table.request, table.options, started_at, progress, table.load)
 
     @contextlib.contextmanager
@@ -252,8 +266,13 @@ class EmbedJob:
             source = read_manifest(fresh).source
         except InputError:  # it is broken, or was made with other options
             return False
-        expected = self.source.listing.source, self.request.decoding, HASH_VERSION
-        return stored is not None and (source, stored.spec.decoding, stored.perceptual_hash) == expected
+        expected = self.source.listing.source, self.request.decoding, HASH_VERSION, self._statistics
+        return stored is not None and expected == (
+            source,
+            stored.spec.decoding,
+            stored.perceptual_hash,
+            stored.statistics,
+        )
 
     def find_manifest(self, out: TablePath) -> tuple[Manifest, Backbone | None]:
         """Return the manifest of the run, and the backbone if it had to be loaded for that."""
@@ -276,12 +295,17 @@ class EmbedJob:
         listing, request = self.source.listing, to_request(self.request, self.options)
         return dataclasses.replace(stored, source=listing.source, request=request, n_ignored=listing.n_ignored)
 
+    @property
+    def _statistics(self) -> str | None:
+        return STATISTICS_VERSION if self.options.stats else None
+
     def _new_manifest(self, backbone: Backbone) -> Manifest:
         return Manifest(
             spec=backbone.spec,
             source=self.source.listing.source,
             request=to_request(self.request, self.options),
             perceptual_hash=HASH_VERSION,
+            statistics=self._statistics,
             versions={name: importlib.metadata.version(name) for name in _VERSIONS},
             n_ignored=self.source.listing.n_ignored,
         )
@@ -336,8 +360,8 @@ class PlannedTable:
             self.stats = self.run.embed(self.load())
             return
         request = dataclasses.replace(self.job.request.resuming(self.manifest.spec), text_encoder=None)
-        has_hashes = writer.manifest.has_perceptual_hashes
-        config = WorkerConfig(self.job.source, request, options, writer.path, has_perceptual_hashes=has_hashes)
+        columns = computed_columns(writer.manifest)
+        config = WorkerConfig(self.job.source, request, options, writer.path, **columns)
         self.stats = embed_on_cluster(self.run, config)
 
     def complete(self) -> dict[str, Any]:

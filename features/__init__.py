@@ -3,6 +3,7 @@
 from frieze.features.diff import Comparison, compare
 from frieze.features.exact_search import METRICS, top_k
 from frieze.features.failures import EMPTY_FOLDER, Failure, count_reasons, read_failures, to_failures
+from frieze.features.frames import import_library
 from frieze.features.importers.exact_text import to_text
 from frieze.features.importers.formats import VectorOptions
 from frieze.features.importers.job import check_can_embed, import_vectors
@@ -12,6 +13,7 @@ from frieze.features.manifest import Manifest, Part, is_features, read_manifest
 from frieze.features.part_files import read_part, write_part
 from frieze.features.paths import check_only_table_files, check_table_dir
 from frieze.features.perceptual_hash import HASH_VERSION, Hashes, hash_images, orient_hashes
+from frieze.features.picture_statistics import STATISTICS, STATISTICS_VERSION, measure_pictures
 from frieze.features.plan import Plan, Shard, make_plan
 from frieze.features.reader import Features, open_features
 from frieze.features.replacement import remove_if_refused, replace_table, successor_of
@@ -23,6 +25,7 @@ from frieze.features.schema import (
     free_names,
     part_schema,
     perceptual_hash_columns,
+    statistics_columns,
     to_embeddings,
     to_part,
     user_columns,
@@ -42,6 +45,8 @@ __all__ = [
     "METRICS",
     "OURS",
     "PART",
+    "STATISTICS",
+    "STATISTICS_VERSION",
     "BackboneSpec",
     "Comparison",
     "Failure",
@@ -63,11 +68,13 @@ __all__ = [
     "count_vanished",
     "free_names",
     "hash_images",
+    "import_library",
     "import_vectors",
     "is_features",
     "is_same_backbone",
     "keep_rows_of_empty",
     "make_plan",
+    "measure_pictures",
     "move_staged_part",
     "open_features",
     "open_writer",
@@ -85,6 +92,7 @@ __all__ = [
     "resume_manifest",
     "staged_file",
     "staging_path",
+    "statistics_columns",
     "successor_of",
     "to_embeddings",
     "to_failures",

@@ -25,6 +25,11 @@ def join_rows(tables: Sequence[pa.Table]) -> pa.Table:
         return _concat([_with_text(table, clashing) for table in tables])
 
 
+def unify_types(schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """Return the schema of concatenated tables, in which a column whose types can't be unified is text."""
+    return join_rows([schema.empty_table() for schema in schemas]).schema
+
+
 def _concat(tables: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 

@@ -142,9 +142,16 @@ def _is_below(rows: pa.Table, names: Iterable[str]) -> Mask:
 
 
 def names_within(name: str) -> Iterator[str]:
-    """Yield a name and the folders above it, the innermost first."""
+    """Yield a name and what is above it, the innermost first: of a part its image, then the folders.
+
+    >>> list(names_within("in/a.jpg#1,2,3,4"))
+    ['in/a.jpg#1,2,3,4', 'in/a.jpg', 'in']
+    """
     while name:
         yield name
+        image, mark, _ = name.rpartition("#")
+        if mark and "/" not in name[len(image) :]:  # a part, of which the image is not readable
+            yield image
         name = name.rpartition("/")[0]
 
 

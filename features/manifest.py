@@ -64,6 +64,7 @@ class Manifest:
         request: The options of the run; a later run with the same ones need not load the backbone.
         engine: The engine that ran the backbone.
         perceptual_hash: How the columns `HASHES` are computed; None where the table has none, as older ones.
+        statistics: How the columns `STATISTICS` are computed; None where the table has none.
         tuning: The engine's settings and the alternatives tried, for the next run; empty where nothing was tried.
         versions: Library name -> version.
         n_failed: Rows of failures.parquet.
@@ -76,6 +77,7 @@ class Manifest:
     request: dict[str, Any] = dataclasses.field(default_factory=dict)
     engine: str = "none"
     perceptual_hash: str | None = None
+    statistics: str | None = None
     tuning: dict[str, Any] = dataclasses.field(default_factory=dict)
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     n_failed: int = 0
@@ -91,6 +93,11 @@ class Manifest:
     def has_perceptual_hashes(self) -> bool:
         """Whether all parts have the columns `HASHES`."""
         return self.perceptual_hash is not None
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether all parts have the columns `STATISTICS`."""
+        return self.statistics is not None
 
     @property
     def maker(self) -> str:
@@ -116,6 +123,7 @@ class Manifest:
             "request": self.request,
             "engine": self.engine,
             **({} if self.perceptual_hash is None else {"perceptual_hash": self.perceptual_hash}),
+            **({} if self.statistics is None else {"statistics": self.statistics}),
             **({"tuning": self.tuning} if self.tuning else {}),
             "precision": self.spec.precision,
             "versions": self.versions,
@@ -129,8 +137,11 @@ class Manifest:
 
 
 def is_features(folder: TablePath) -> bool:
-    """Return whether a folder holds a table of features."""
-    return (folder / NAME).is_file()
+    """Return whether a folder holds a table of features.
+
+    Folders of TensorFlow Datasets hold a `features.json`, too, beside their own `dataset_info.json`.
+    """
+    return (folder / NAME).is_file() and not (folder / "dataset_info.json").is_file()
 
 
 def _hint(folder: TablePath) -> str:
@@ -153,6 +164,7 @@ def read_manifest(folder: TablePath) -> Manifest:
             request=document["request"],
             engine=document["engine"],
             perceptual_hash=document.get("perceptual_hash"),  # newer than the contract, as the next
+            statistics=document.get("statistics"),
             tuning=document.get("tuning", {}),
             versions=document["versions"],
             n_failed=document["counts"]["failed"],

@@ -62,7 +62,12 @@ def _is_valid(file: TablePath, manifest: Manifest) -> bool:
         return False
     stored, rows = describe_part(file)
     check_same_backbone(manifest.spec, stored, where=str(file), hint=f"Move it away: {file}")
-    wrong = wrong_columns(table.schema, manifest.spec, has_perceptual_hashes=manifest.has_perceptual_hashes)
+    wrong = wrong_columns(
+        table.schema,
+        manifest.spec,
+        has_perceptual_hashes=manifest.has_perceptual_hashes,
+        has_statistics=manifest.has_statistics,
+    )
     if rows != len(table) or wrong:
         return False
     return bool(np.isfinite(to_embeddings(table["embedding"])).all())

@@ -8,7 +8,6 @@ part stays for an hour.
 
 import contextlib
 import errno
-import fcntl
 import math
 import os
 import shutil
@@ -59,7 +58,7 @@ def hold_for_reading(folder: TablePath) -> int | None:
     except OSError:  # reading by path reports the error
         return None
     with contextlib.suppress(OSError):  # a slow writer, or a file system without locks
-        lock_with_retries(descriptor, fcntl.LOCK_SH, tries=_TRIES)
+        lock_with_retries(descriptor, is_shared=True, tries=_TRIES)
     return descriptor
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from frieze.core import Floats
 from frieze.features.perceptual_hash import HASH_VERSION
+from frieze.features.picture_statistics import STATISTICS, STATISTICS_VERSION
 from frieze.features.spec import BackboneSpec
 
 CONTRACT = 1
@@ -53,10 +54,16 @@ FAILURES = pa.schema(
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _HASH_MARK = {b"frieze:perceptual_hash": HASH_VERSION.encode()}
 """Metadata of a column of perceptual hashes, so that a user column of that name is none."""
+_STATISTICS_MARK = {b"frieze:picture_statistics": STATISTICS_VERSION.encode()}
+"""Metadata of a column of picture statistics."""
 
 
 def part_schema(
-    spec: BackboneSpec, user_columns: Sequence[pa.Field] = (), *, has_perceptual_hashes: bool = False
+    spec: BackboneSpec,
+    user_columns: Sequence[pa.Field] = (),
+    *,
+    has_perceptual_hashes: bool = False,
+    has_statistics: bool = False,
 ) -> pa.Schema:
     """Return the schema of a part with this backbone's embeddings.
 
@@ -64,6 +71,7 @@ def part_schema(
         spec: The backbone; it decides the width of `embedding` and is stored in the file metadata.
         user_columns: The user columns, stored after ours.
         has_perceptual_hashes: Whether the table has the columns `HASHES`.
+        has_statistics: Whether the table has the columns `STATISTICS`.
     """
     value = pa.field("element", pa.float32(), nullable=False)
     ours = [
@@ -79,8 +87,11 @@ def part_schema(
     ]
     if has_perceptual_hashes:
         ours += [pa.field(name, pa.uint64(), metadata=_HASH_MARK) for name in HASHES]
+    if has_statistics:
+        ours += [pa.field(name, pa.float32(), metadata=_STATISTICS_MARK) for name in STATISTICS]
     metadata = {SPEC_KEY: json.dumps(spec.to_json(), sort_keys=True).encode(), b"frieze:contract": str(CONTRACT)}
-    users = [field.remove_metadata() if field.name in HASHES else field for field in user_columns]  # no mark of ours
+    marked = (*HASHES, *STATISTICS)
+    users = [field.remove_metadata() if field.name in marked else field for field in user_columns]  # no mark of ours
     return pa.schema([*ours, *users], metadata=metadata)
 
 
@@ -89,9 +100,16 @@ def perceptual_hash_columns(schema: pa.Schema) -> list[str]:
     return [name for name in HASHES if name in schema.names and schema.field(name).metadata == _HASH_MARK]
 
 
-def wrong_columns(schema: pa.Schema, spec: BackboneSpec, *, has_perceptual_hashes: bool) -> list[str]:
+def statistics_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns of `STATISTICS` that a schema has as ours."""
+    return [name for name in STATISTICS if name in schema.names and schema.field(name).metadata == _STATISTICS_MARK]
+
+
+def wrong_columns(
+    schema: pa.Schema, spec: BackboneSpec, *, has_perceptual_hashes: bool, has_statistics: bool = False
+) -> list[str]:
     """Describe each of our columns that a part lacks or has in another type: the expected and the actual type."""
-    expected = part_schema(spec, has_perceptual_hashes=has_perceptual_hashes)
+    expected = part_schema(spec, has_perceptual_hashes=has_perceptual_hashes, has_statistics=has_statistics)
     actual = {name: schema.field(name) if schema.names.count(name) == 1 else "nothing" for name in expected.names}
     return [f"expected {field}, but found {actual[field.name]}" for field in expected if field != actual[field.name]]
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from frieze.core import FeatureFileError, TablePath, is_being_written
 from frieze.features.manifest import PARTS, Manifest, Part
 from frieze.features.part_files import part_name, read_part
+from frieze.features.picture_statistics import STATISTICS
 from frieze.features.recovery import scan_parts
 from frieze.features.schema import HASHES, LISTING, PART
 from frieze.features.snapshot import Snapshot
@@ -62,7 +63,8 @@ def read_computed_columns(folder: TablePath, manifest: Manifest, part: int) -> p
 
 
 def _computed_columns(manifest: Manifest) -> tuple[str, ...]:
-    return (*_COMPUTED_COLUMNS, *HASHES) if manifest.has_perceptual_hashes else _COMPUTED_COLUMNS
+    hashes = HASHES if manifest.has_perceptual_hashes else ()
+    return (*_COMPUTED_COLUMNS, *hashes, *(STATISTICS if manifest.has_statistics else ()))
 
 
 def _raise_repeated_ids(folder: TablePath, parts: Sequence[Part], stored: pa.Table) -> None:

@@ -210,8 +210,11 @@ class _Check:
         except MismatchError as error:
             yield Problem("backbone", str(file), error.message, error.hint)
         schema = read_schema(file)
-        has_hashes = self.manifest.has_perceptual_hashes
-        for message in wrong_columns(schema, stored, has_perceptual_hashes=has_hashes):
+        columns = {
+            "has_perceptual_hashes": self.manifest.has_perceptual_hashes,
+            "has_statistics": self.manifest.has_statistics,
+        }
+        for message in wrong_columns(schema, stored, **columns):
             yield Problem(_COLUMNS, str(file), message, _REWRITE)
 
 

@@ -233,7 +233,9 @@ def resume_manifest(path: TablePath, manifest: Manifest) -> Manifest:
     check_same_backbone(manifest.spec, before.spec, where=str(path), hint=other_backbone)
     if manifest.source != before.source:
         raise FeatureFileError(f"{path} was made from {before.source}, not from {manifest.source}.", hint=hint)
-    return dataclasses.replace(manifest, parts=before.parts, perceptual_hash=before.perceptual_hash)
+    return dataclasses.replace(
+        manifest, parts=before.parts, perceptual_hash=before.perceptual_hash, statistics=before.statistics
+    )
 
 
 def _as_options(manifest: Manifest) -> str:

@@ -12,19 +12,22 @@ if TYPE_CHECKING:
     from frieze.api.finetuning import finetune
     from frieze.api.heads import compare, evaluate, predict, train
     from frieze.api.labelling import label
+    from frieze.api.looking import look
     from frieze.api.mapping import map  # noqa: A004  the command's own name
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
     from frieze.api.tables import backbones, cache, embed, import_vectors, info, verify
-    from frieze.classifiers import open_head
+    from frieze.classifiers import HeadClassifier, open_head
     from frieze.core import InputError
-    from frieze.embedder import HubLayer, as_backbone
+    from frieze.embedder import HubLayer, ImageEmbedder, as_backbone
     from frieze.features import open_features
     from frieze.indexing import open_index
     from frieze.reports.html import write_report
 
 __all__ = [
+    "HeadClassifier",
     "HubLayer",
+    "ImageEmbedder",
     "InputError",
     "as_backbone",
     "audit",
@@ -40,6 +43,7 @@ __all__ = [
     "index",
     "info",
     "label",
+    "look",
     "map",
     "open_features",
     "open_head",
@@ -53,7 +57,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("HubLayer", "as_backbone"), "frieze.embedder"),
+    **dict.fromkeys(("HubLayer", "ImageEmbedder", "as_backbone"), "frieze.embedder"),
     "InputError": "frieze.core",
     **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.api.heads"),
     **dict.fromkeys(("duplicates", "index", "search"), "frieze.api.searching"),
@@ -62,9 +66,10 @@ _HOMES = {
     "finetune": "frieze.api.finetuning",
     "serve": "frieze.api.serving",
     "label": "frieze.api.labelling",
+    "look": "frieze.api.looking",
     "map": "frieze.api.mapping",
     "open_features": "frieze.features",
-    "open_head": "frieze.classifiers",
+    **dict.fromkeys(("HeadClassifier", "open_head"), "frieze.classifiers"),
     "open_index": "frieze.indexing",
     "write_report": "frieze.reports.html",
 }

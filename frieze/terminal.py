@@ -1,6 +1,7 @@
 """The only writer to the terminal: results on stdout; messages, warnings and progress bars on stderr."""
 
 import contextlib
+import contextvars
 import json
 import os
 import sys
@@ -11,6 +12,17 @@ from typing import Any, TextIO
 from frieze.core import InputError, to_command_line, to_finite
 
 ProgressStep = Callable[[int, int], None]
+_quiet = contextvars.ContextVar("quiet", default=False)
+
+
+def set_quiet(*, is_quiet: bool) -> None:
+    """Set whether only errors and the result that was asked for are printed, in this context."""
+    _quiet.set(is_quiet)
+
+
+def is_quiet() -> bool:
+    """Return whether only errors and the result that was asked for are printed."""
+    return _quiet.get()
 
 
 def show_json(document: Any) -> None:
@@ -61,13 +73,20 @@ def ask(question: str) -> bool:
     return click.confirm(escape_control_characters(question), err=True)
 
 
-def show_summary(fields: Mapping[str, Any]) -> None:
-    """Print the fields that accompany a table; on stderr where stdout is a pipe and holds the table alone."""
-    if is_terminal():
-        show_fields(fields)
+def show_summary(lines: Sequence[str]) -> None:
+    """Print the lines that accompany a table; on stderr where stdout is a pipe and holds the table alone."""
+    if is_quiet():
         return
-    for line in _lines(fields):
+    if is_terminal():
+        show_lines(lines)
+        return
+    for line in lines:
         show_message(line)
+
+
+def to_lines(fields: Mapping[str, Any]) -> list[str]:
+    """Return the lines that `show_fields` prints."""
+    return list(_lines(fields))
 
 
 def show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -96,8 +115,15 @@ def _draw_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     _write(printed.get())
 
 
-def show_message(message: str) -> None:
-    """Print a message on stderr; control characters are escaped, and a closed stderr is ignored."""
+def show_message(message: str, *, is_error: bool = False) -> None:
+    """Print a message on stderr; control characters are escaped, and a closed stderr is ignored.
+
+    Args:
+        message: One or more lines.
+        is_error: Print it also where only errors are.
+    """
+    if is_quiet() and not is_error:
+        return
     try:
         sys.stderr.write(f"{escape_control_characters(message)}\n")
         sys.stderr.flush()
@@ -131,15 +157,15 @@ def discard_output(stream: TextIO) -> None:
 
 def show_error(error: InputError) -> None:
     """Print an error on stderr, then the hint that says what to type."""
-    show_message(f"Error: {error.message}")
+    show_message(f"Error: {error.message}", is_error=True)
     if error.hint:
-        show_message(error.hint)
+        show_message(error.hint, is_error=True)
 
 
 def show_problem(problem: Mapping[str, str]) -> None:
     """Print a problem that `verify` found on stderr, then its hint (JSON field `mend`)."""
-    show_message(f"{problem['check']}: {problem['where']}: {problem['message']}")
-    show_message(f"  {problem['mend']}")
+    show_message(f"{problem['check']}: {problem['where']}: {problem['message']}", is_error=True)
+    show_message(f"  {problem['mend']}", is_error=True)
 
 
 _KNOWN_FROM = {
@@ -202,7 +228,7 @@ def progress(title: str, unit: str) -> Iterator[ProgressStep]:
     console = Console(stderr=True)
     rate_column = TextColumn(f"{{task.fields[rate]}} {unit}/s")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate_column, TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+    with Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal, transient=True) as bar:
         task = bar.add_task(title, total=None, rate="-")
 
         def step(done: int, total: int) -> None:
@@ -227,7 +253,7 @@ def spinner(title: str) -> Iterator[None]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if is_quiet() or not console.is_terminal:
         yield
         return
     with console.status(title):

@@ -34,10 +34,11 @@ MAY_IMPORT = {
 }
 """Room -> the rooms it may import: down only, never sideways."""
 SHELVES = {
-    "frieze.embedder": "images sources backbones in_graph engines job cluster embed dry_run",
+    "frieze.embedder": "images sources backbones in_graph engines job image_embedder cluster embed dry_run",
     "frieze.indexing": "storage filters faiss_layer stored_index duplicates build",
     "frieze.classifiers": (
-        "config data solver calibration kinds metrics registry storage training evaluation label_audit finetuning"
+        "config data solver calibration kinds metrics registry storage training estimator evaluation label_audit"
+        " finetuning"
     ),
     "frieze": "search_document terminal reports web api cli",
 }
@@ -252,9 +253,11 @@ def heavy_libraries_wait(module):
 
 
 def functions_fit_a_screen(module):
-    """No function has more than 40 code lines."""
+    """No function has more than 40 code lines; the mirrors of commands have one more line for each option."""
+    is_mirror = module.path.is_relative_to("frieze/api")
     for node in ast.walk(module.tree):
-        if isinstance(node, _FUNCTIONS) and (n := len(module.code_lines & _span(node))) > MAX_FUNCTION_LINES:
+        lines = module.code_lines & _span(node) if isinstance(node, _FUNCTIONS) else set()
+        if (n := len(lines) - (len(node.args.kwonlyargs) if lines and is_mirror else 0)) > MAX_FUNCTION_LINES:
             yield module.at(node.lineno, f"{node.name} has {n} code lines")
 
 

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 from frieze.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/howto.md", "docs/page.md", "docs/scale.md", "CONTRIBUTING.md")
+TUTORIALS = tuple(f"docs/tutorials/{name}.md" for name in ("photographer", "biologist", "engineer"))
+PAGES = ("README.md", "docs/howto.md", "docs/page.md", "docs/scale.md", "CONTRIBUTING.md", *TUTORIALS)
 
 
 def console_lines(page: str) -> list[str]:

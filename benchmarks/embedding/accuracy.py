@@ -3,12 +3,13 @@
 Usage: FRIEZE_DATA=folder python -m benchmarks.embedding.accuracy [PASSAGE ...]   prints docs/benchmarks.md's tables.
 """
 
+import io
 import itertools
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 import frieze
 from benchmarks import DATA
@@ -53,15 +54,25 @@ def mean_head_accuracy(table: Features, head: str) -> float:
         )
 
 
+def open_srgb(path: str | Path) -> Image.Image:
+    """Open an image in sRGB: with a colour profile all of it is converted by lcms2, before anything else."""
+    image = Image.open(path)
+    profile, image = image.info.get("icc_profile"), image.convert("RGB")
+    if profile:
+        there, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, there, srgb, ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    return image
+
+
 def plain_loop(table: Features, backbone: str) -> Floats:
-    """Embed a table's images without Frieze: Pillow full decode, bilinear resize, the loaded module, one by one."""
+    """Embed a table's images without Frieze: Pillow full decode, sRGB, bilinear resize, the module, one by one."""
     import tensorflow as tf
 
     module = tf.saved_model.load(str(DATA / "backbones" / backbone / "saved_model"))
     height, width = table.spec.image_size
     embeddings = []
     for uri in table.rows["uri"].to_pylist():
-        image = Image.open(uri).convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+        image = open_srgb(uri).resize((width, height), Image.Resampling.BILINEAR)
         embeddings.append(module(np.asarray(image, np.float32)[None] / 255.0).numpy()[0])
     return np.array(embeddings)
 

@@ -3,6 +3,7 @@
 Usage: FRIEZE_DATA=... python -m benchmarks.embedding.source_formats   prints the table of docs/benchmarks.md.
 """
 
+import hashlib
 import json
 import runpy
 import subprocess
@@ -19,7 +20,8 @@ from benchmarks import DATA, FRIEZE, ROOT
 from benchmarks.tables import show
 
 BACKBONE = DATA / "backbones" / "resnet8_cifar10_32" / "saved_model"
-FORMS = runpy.run_path(str(ROOT / "tests" / "embedder" / "sources" / "test_same_vectors.py"))["FORMS"]
+_WRITERS = runpy.run_path(str(ROOT / "tests" / "embedder" / "sources" / "test_same_vectors.py"))
+FORMS, PIXEL_FORMS = _WRITERS["FORMS"], _WRITERS["PIXEL_FORMS"]
 
 
 def read_images() -> list[tuple[str, str, bytes]]:
@@ -64,6 +66,16 @@ def rows(folder: Path) -> Iterator[list[object]]:
         expected = expected or stored
         labels = all(stored[sha][0] == label for sha, (label, _) in expected.items())
         largest = max(np.abs(stored[sha][1] - vector).max() for sha, (_, vector) in expected.items())
+        rate = f"{document['images_per_second']:,.0f}"
+        yield [form, f"{document['rows']:,}", rate, f"{rerun_s:.1f}", "yes" if labels else "NO", f"{largest:.1e}"]
+    in_order = [expected[hashlib.sha256(data).hexdigest()] for *_, data in images]
+    for form, write in PIXEL_FORMS.items():  # whose images have other bytes: compared by their number
+        directory = folder / form
+        directory.mkdir()
+        document, rerun_s = embed(write(images, directory), directory / "out")
+        table = frieze.open_features(directory / "out")
+        labels = list(table.labels) == [label for label, _ in in_order]
+        largest = np.abs(table.embeddings() - np.stack([vector for _, vector in in_order])).max()
         rate = f"{document['images_per_second']:,.0f}"
         yield [form, f"{document['rows']:,}", rate, f"{rerun_s:.1f}", "yes" if labels else "NO", f"{largest:.1e}"]
 

@@ -16,10 +16,11 @@ from frieze.classifiers.label_audit.knn_votes import Neighbourhood, knn_probabil
 from frieze.classifiers.label_audit.loo_ridge import loo_ridge_probabilities
 from frieze.classifiers.label_audit.out_of_fold import find_label_issues, predict_out_of_fold
 from frieze.classifiers.label_audit.outliers import find_outliers
+from frieze.classifiers.label_audit.picture_outliers import find_unusual_pictures
 from frieze.classifiers.solver.row_space import reduce_width
 from frieze.classifiers.storage.split_file import match_parts, read_split
 from frieze.core import Floats, MismatchError, Rows, Strings, write_table_file
-from frieze.features import Features
+from frieze.features import STATISTICS, Features
 
 _N_FOLDS = 10
 """Heads fitted on nine tenths of the rows find more wrong labels than on four fifths; more folds add little."""
@@ -94,6 +95,7 @@ def audit_labels(
         *_split_conflicts(embeddings, groups, parts),
         *_outliers(near.scores[examples.rows], _sizes(near.groups)[examples.rows]),
         *_small_rows(examples.labels, small),
+        *_unusual_pictures(features, examples.rows),
     ]
     table = to_table(findings, examples, groups=groups, parts=parts)
     write_table_file(out.absolute(), SCHEMA, [table])
@@ -179,6 +181,15 @@ def _split_conflicts(embeddings: Floats, groups: Rows, parts: Strings) -> Iterat
 def _outliers(nearest: Floats, sizes: Rows) -> Iterator[Finding]:
     rows, scores = find_outliers(nearest, sizes)
     yield from map(Finding, ["outlier"] * len(rows), rows.tolist(), scores.tolist())
+
+
+def _unusual_pictures(features: Features, rows: Rows) -> Iterator[Finding]:
+    """Find pictures with unusual statistics among the labelled rows, where the table has statistics."""
+    if not features.manifest.has_statistics:
+        return
+    columns = {name: features.rows[name].to_numpy()[rows] for name in STATISTICS}
+    for kind, unusual, scores in find_unusual_pictures(columns):
+        yield from map(Finding, [kind] * len(unusual), unusual.tolist(), scores.tolist())
 
 
 def _small_rows(labels: Strings, small: dict[str, int]) -> Iterator[Finding]:

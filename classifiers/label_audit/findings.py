@@ -11,7 +11,7 @@ import pyarrow as pa
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.core import Rows, Strings, check_table_file
 
-KINDS = ("label", "duplicate_labels", "duplicate_split", "outlier", "small_class")
+KINDS = ("label", "duplicate_labels", "duplicate_split", "outlier", "small_class", "dark", "blurred", "odd_size")
 """Kinds of finding, in the order of the file."""
 
 

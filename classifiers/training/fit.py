@@ -127,7 +127,7 @@ def fit_head(
     """
     kind = kind_of_head(config.head)
     _check_streams(kind, config, embeddings, len(set(labels)))
-    weights = _balance(labels) if config.is_balanced else None
+    weights = balanced_weights(labels) if config.is_balanced else None
     options = FitOptions(weights, config.seed, config.network, n_rows=len(labels), groups=groups)
     needs_folds = len(kind.grid) > 1 or not kind.is_calibrated or config.precision is not None
     folds = _folds(labels, groups, validation, config.seed) if needs_folds else []
@@ -184,7 +184,7 @@ def _folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: 
     return [(fitted, validation)]
 
 
-def _balance(labels: Strings) -> Floats:
+def balanced_weights(labels: Strings) -> Floats:
     """Compute row weights of mean 1 that give each class the same weight (class_weight="balanced")."""
     classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return (len(labels) / (len(classes) * counts))[codes].astype(np.float32)

@@ -1,7 +1,11 @@
 """`.keras` and `.h5` files: any Keras model with one image input."""
 
+import contextlib
 import difflib
 import importlib
+import inspect
+import json
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +19,7 @@ from frieze.embedder.backbones.input_scaling import trace_graph
 from frieze.embedder.backbones.request import BackboneRequest
 
 _FLATTEN = ":flatten"
+_AXES = ("input_axes", "output_axes")  # of initializers, from Keras 3.15 on
 _INSIDE = "/"
 _NO_WEIGHTS = "No model config found"  # Keras' error for a file of weights alone
 
@@ -61,8 +66,8 @@ def load_model(path: Path) -> Any:
         import_keras_hub(str(path))  # registers its layers with Keras
 
     try:
-        with seeded(0):  # layers draw initial weights before loading
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        with seeded(0), _without_unknown_axes(path, keras) as file:  # layers draw initial weights before loading
+            return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
         if "safe_mode" in str(error):
             raise ModelError(
@@ -82,24 +87,49 @@ def load_model(path: Path) -> Any:
         ) from error
 
 
+@contextlib.contextmanager
+def _without_unknown_axes(path: Path, keras: Any) -> Iterator[Path]:
+    """Yield the file; where this Keras does not know `_AXES` of initializers, a copy without those that say nothing."""
+    config = _read_config(path)
+    if b'"input_axes"' not in config or _AXES[0] in inspect.signature(keras.initializers.GlorotUniform).parameters:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+        copy = Path(folder, path.name)
+        with zipfile.ZipFile(copy, "w") as written:
+            for name in archive.namelist():
+                data = archive.read(name)
+                written.writestr(name, json.dumps(json.loads(data, object_hook=_drop_axes)) if data == config else data)
+        yield copy
+
+
+def _drop_axes(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _AXES or value is not None}
+
+
 def _has_keras_hub_layers(path: Path) -> bool:
     """Return whether a model file names layers of KerasHub; False for any other file."""
+    return b'"keras_hub' in (_read_config(path) or _read_hdf5_config(path))
+
+
+def _read_config(path: Path) -> bytes:
+    """Return the config of a `.keras` file; empty for any other file."""
     try:
-        return '"keras_hub' in (_config(path) if zipfile.is_zipfile(path) else _hdf5_config(path))
+        with zipfile.ZipFile(path) as archive:
+            return archive.read("config.json")
     except (OSError, LookupError, zipfile.BadZipFile):  # what is wrong with it, Keras says
-        return False
+        return b""
 
 
-def _config(path: Path) -> str:
-    with zipfile.ZipFile(path) as archive:
-        return archive.read("config.json").decode(errors="replace")
-
-
-def _hdf5_config(path: Path) -> str:
+def _read_hdf5_config(path: Path) -> bytes:
+    """Return the config of an `.h5` file; empty for any other file."""
     import h5py
 
-    with h5py.File(path) as file:
-        return str(file.attrs["model_config"])
+    try:
+        with h5py.File(path) as file:
+            return str(file.attrs["model_config"]).encode()
+    except (OSError, LookupError):
+        return b""
 
 
 def _first_sentence(error: Exception) -> str:

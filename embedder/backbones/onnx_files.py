@@ -27,7 +27,9 @@ _NESTED = {
 """Message -> number of its field -> the message in it."""
 _KEY, _VALUE = 1, 2  # fields of an entry of external data
 _MOST_NESTED = 64
-_UNKNOWN_OPERATORS = re.compile(r"No conversion rule found for operations: (.+)")
+_UNKNOWN_OPERATORS = re.compile(
+    r"(?:No conversion rule found for|does not support the following ONNX) operations: (.+)"
+)
 
 
 def external_files(path: Path) -> list[Path]:

@@ -35,6 +35,7 @@ class WorkerConfig:
         options: How images are embedded.
         out: The table's folder, which all workers see.
         has_perceptual_hashes: Whether the table has the columns of perceptual hashes.
+        has_statistics: Whether the table has the columns of picture statistics.
     """
 
     source: Source
@@ -42,6 +43,7 @@ class WorkerConfig:
     options: JobOptions
     out: TablePath
     has_perceptual_hashes: bool = False
+    has_statistics: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,11 +120,11 @@ class Worker:
         """
         options, backbone = self._config.options, self._backbone
         check_same_backbone(backbone.spec, manifest.spec, where="the table", hint="Give all machines the same file.")
-        sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits.max_pixels)
+        sample = CalibrationSample(self._config.source, rows, backbone.spec, options.limits)
         self._choice = choose_engine(backbone, options, sample, manifest, self._config.out)
         self._choice.store_graph(self._config.out)
-        hashes = self._config.has_perceptual_hashes
-        self._pool = self._held.enter_context(open_pool(self._choice, options.limits, hashes=hashes))
+        computed = {"hashes": self._config.has_perceptual_hashes, "statistics": self._config.has_statistics}
+        self._pool = self._held.enter_context(open_pool(self._choice, options.limits, **computed))
         return self._choice.engine.name, self._choice.tuning, self._choice.spec
 
     def embed(self, rows: Rows, file: Path) -> SliceResult:
@@ -150,8 +152,12 @@ class Worker:
         )
 
     def _write(self, buffer: ShardBuffer, file: Path) -> Part:
-        images, has_hashes = self._config.source.listing.images, self._config.has_perceptual_hashes
-        table = buffer.to_table(images, self._choice.spec, has_perceptual_hashes=has_hashes)
+        table = buffer.to_table(
+            self._config.source.listing.images,
+            self._choice.spec,
+            has_perceptual_hashes=self._config.has_perceptual_hashes,
+            has_statistics=self._config.has_statistics,
+        )
         write_new_file(file, lambda path: write_part(table, path))
         return Part.of(file, len(table))
 

@@ -12,7 +12,7 @@ from frieze.core import OUT_OF_MEMORY, ImageError
 from frieze.embedder.images import jpeg, png_chunks, tiff_pages
 from frieze.embedder.images.bit_depth import to_8_bits
 from frieze.embedder.images.camera_raw import develop, read_raw
-from frieze.embedder.images.colour_profiles import name_profile, non_srgb_profile
+from frieze.embedder.images.colour_profiles import SRGB, Colours, profile_colours, read_colours
 from frieze.embedder.images.decode_memory import DECODE_MEMORY
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.jpeg_xl import open_jpeg_xl, read_size
@@ -32,10 +32,10 @@ from frieze.embedder.images.signatures import (
 )
 from frieze.embedder.images.tiff_pages import Picture, RawFileError, find_picture
 
-VERSION = "pillow-draft-bilinear-2"
+VERSION = "pillow-draft-bilinear-3"
 """The version of decoding, stored with every table: any change of pixels changes it."""
 
-MIN_DRAFT_PX = {"pillow-draft-bilinear-1": 448, VERSION: 896}
+MIN_DRAFT_PX = {"pillow-draft-bilinear-1": 448, "pillow-draft-bilinear-2": 896, VERSION: 896}
 """Version -> the least side of a JPEG decoded at a fraction of its size, whatever the network. With 448 the vectors of
 one real photograph in ten had a cosine below .999 to those of a full decode (docs/benchmarks.md)."""
 
@@ -44,6 +44,9 @@ MAX_PIXELS = 178_956_970
 
 MAX_BYTES = 1 << 30
 """Default limit of file size."""
+
+_AS_STORED = ("pillow-draft-bilinear-1", "pillow-draft-bilinear-2")
+"""Versions that take colours as they are stored, whatever the ICC profile."""
 
 STRETCH = "+stretch"
 """Follows the version with `--stretch`: images of more than 8 bits a channel are stretched to their range."""
@@ -72,7 +75,7 @@ _IOS_PNG = (
     "convert it first: xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations FILE FILE.png"
 )
 
-LIMITED = ("too large", "truncated")
+LIMITED = ("too large", "truncated", "timeout")
 """Reasons of failures that depend on the limits."""
 
 
@@ -84,18 +87,20 @@ class Limits:
         max_pixels: Largest width times height, >= 1.
         max_bytes: Largest file, >= 1.
         accept_truncated: Decode a truncated image as far as it goes; the rest is grey or black.
+        image_timeout: Most seconds that one image is decoded for, > 0, by processes; None for no limit.
     """
 
     max_pixels: int = MAX_PIXELS
     max_bytes: int = MAX_BYTES
     accept_truncated: bool = False
+    image_timeout: float | None = None
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> "Limits":
         """Load the limits from a request that contains the fields of `to_json`."""
         return cls(**{field.name: request[field.name] for field in dataclasses.fields(cls) if field.name in request})
 
-    def to_json(self) -> dict[str, int | bool]:
+    def to_json(self) -> dict[str, int | float | bool | None]:
         """Return the limits that are not the default."""
         return {
             field.name: getattr(self, field.name)
@@ -128,11 +133,13 @@ class Decoded(NamedTuple):
         image: Mode RGB or RGBX, upright.
         size: Full width and height in pixels as displayed.
         traits: Properties that are counted for the report.
+        colours: Its colour space; after resizing, `to_srgb` converts it.
     """
 
     image: Image.Image
     size: tuple[int, int]
     traits: Traits
+    colours: Colours = SRGB
 
 
 class _Options(NamedTuple):
@@ -143,6 +150,15 @@ class _Options(NamedTuple):
     @property
     def stretches(self) -> bool:
         return self.decoding.endswith(STRETCH)
+
+    def heed(self, colours: Colours) -> Colours:
+        """Return the colours that this version of decoding converts."""
+        return colours if converts_profiles(self.decoding) else Colours(colours.name)
+
+
+def converts_profiles(decoding: str) -> bool:
+    """Return whether a version of decoding, as stored with a table, brings ICC profiles to sRGB."""
+    return decoding.removesuffix(STRETCH) not in _AS_STORED
 
 
 def least_draft_px(decoding: str, *, side_px: int) -> int:
@@ -156,7 +172,7 @@ def least_draft_px(decoding: str, *, side_px: int) -> int:
 
 
 def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode the first picture of an image file, with EXIF orientation applied and alpha composited over white.
+    """Decode the first picture of an image file, upright, in sRGB, alpha composited over white.
 
     Args:
         data: The bytes of the file.
@@ -171,8 +187,8 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
         ImageError: The format is unsupported, the file is damaged, has too many pixels, or memory runs out.
     """
     with _translate_memory_errors(), contextlib.ExitStack() as held:
-        image, size, _ = _decode_or_raise(data, _Options(side_px, max_pixels), held)
-        return image.convert("RGB"), size
+        image, size, _, colours = _decode_or_raise(data, _Options(side_px, max_pixels), held)
+        return colours.image_to_srgb(image).convert("RGB"), size
 
 
 @contextlib.contextmanager
@@ -250,8 +266,9 @@ def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStac
         if image is None:
             return None
         held.push(reserved.pop_all())
-    profile = name_profile(header.profile) if header.profile else None
-    return _upright(image, (header.width, header.height), header.orientation, Traits(profile=profile))
+    colours = options.heed(profile_colours(header.profile, header.mode) if header.profile else SRGB)
+    traits = Traits.of(colours)
+    return _upright(Decoded(image, (header.width, header.height), traits, colours), header.orientation)
 
 
 def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
@@ -266,9 +283,10 @@ def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) 
             held.push(reserved.pop_all())
     if isinstance(image, bytes):
         return _decode(image, options, held)
+    colours = options.heed(read_colours(image, data))
     rgb, n_levels, is_cleared = _to_rgb(image, Picture(data), stretches=options.stretches)
-    traits = Traits(n_levels, profile=non_srgb_profile(image, data), is_cleared=is_cleared)
-    return _upright(rgb, image.size, None, traits)
+    traits = Traits.of(colours)._replace(n_levels=n_levels, is_cleared=is_cleared)
+    return Decoded(rgb, image.size, traits, colours)
 
 
 def _decode_raw(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
@@ -277,7 +295,7 @@ def _decode_raw(data: bytes, options: _Options, held: contextlib.ExitStack) -> D
     _check_size(raw.size, options)
     if raw.preview:
         preview = _decode(raw.preview, options, held)
-        return _upright(preview.image, preview.size, raw.orientation, preview.traits)._replace(size=raw.size)
+        return _upright(preview, raw.orientation)._replace(size=raw.size)
     held.enter_context(DECODE_MEMORY.take(raw.size[0] * raw.size[1] * PEAK_BYTES["RAW"]))
     return Decoded(develop(data, least_px=least_px), raw.size, Traits())
 
@@ -299,16 +317,19 @@ def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack
         held.enter_context(DECODE_MEMORY.take(count_bytes(image, size)))
         image.load()
         orientation = _orientation(image) or picture.orientation
-        profile = non_srgb_profile(image, picture.data)
-        rgb, n_levels, is_cleared = _to_rgb(image, picture, stretches=options.stretches)
-        traits = Traits(n_levels, is_first_of_several(image, data), profile, is_cleared)
-    return _upright(rgb, size, orientation, traits)
+        colours = options.heed(read_colours(image, picture.data))
+        rgb, n_levels, is_cleared = _to_rgb(colours.inks_to_srgb(image), picture, stretches=options.stretches)
+        traits = Traits.of(colours)._replace(
+            n_levels=n_levels, is_first_of_several=is_first_of_several(image, data), is_cleared=is_cleared
+        )
+    return _upright(Decoded(rgb, size, traits, colours), orientation)
 
 
-def _upright(image: Image.Image, size: tuple[int, int], orientation: int | None, traits: Traits) -> Decoded:
+def _upright(stored: Decoded, orientation: int | None) -> Decoded:
     if orientation not in _UPRIGHT:
-        return Decoded(image, size, traits)
-    return Decoded(image.transpose(_UPRIGHT[orientation]), size[::-1] if orientation in _TRANSPOSED else size, traits)
+        return stored
+    size = stored.size[::-1] if orientation in _TRANSPOSED else stored.size
+    return stored._replace(image=stored.image.transpose(_UPRIGHT[orientation]), size=size)
 
 
 def _find_picture(data: bytes, max_pixels: int) -> Picture:

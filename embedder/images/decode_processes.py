@@ -4,9 +4,12 @@ For machines whose many cores one Python can't keep busy with decoding, however 
 """
 
 import contextlib
+import itertools
 import mmap
 import os
 import queue
+import signal
+import struct
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +27,8 @@ from frieze.features import BackboneSpec
 
 _IMAGE, _END, _READY = b"i", b"", b"r"
 """What is sent before the bytes of an image, after the last of a batch, and by a process that has begun."""
+_NUMBER = struct.Struct("<q")
+"""After the pixels in shared memory: the number of the image that is decoded, in its batch."""
 
 
 class DecoderDiedError(InputError):
@@ -31,14 +36,16 @@ class DecoderDiedError(InputError):
 
     Attributes:
         was_killed: Whether it was killed from outside, as for lack of memory; else it crashed, or could not begin.
+        timed_out: The number, among those of the batch, of the image that took too long; None for none.
     """
 
-    def __init__(self, *, was_killed: bool) -> None:
+    def __init__(self, *, was_killed: bool, timed_out: int | None = None) -> None:
         super().__init__(
             "A process that decodes images was ended, perhaps for lack of memory.",
             hint="Run the same again: it goes on where this run stopped; fewer `workers` take less memory.",
         )
         self.was_killed = was_killed
+        self.timed_out = timed_out
 
 
 class _Task(NamedTuple):
@@ -50,6 +57,7 @@ class _Task(NamedTuple):
         batch_size: Images that its memory holds.
         n_processes: With how many it shares the machine's memory.
         hashes: Whether to compute perceptual hashes.
+        statistics: Whether to compute picture statistics.
     """
 
     spec: BackboneSpec
@@ -57,6 +65,7 @@ class _Task(NamedTuple):
     batch_size: int
     n_processes: int
     hashes: bool
+    statistics: bool = False
 
 
 class _Process:
@@ -64,9 +73,9 @@ class _Process:
 
     def __init__(self, task: _Task) -> None:
         self._shape = task.batch_size, *task.spec.image_size, 3
-        n_bytes = int(np.prod(self._shape))
-        with _open_memory(n_bytes) as memory:
-            self._memory = mmap.mmap(memory.fileno(), n_bytes)
+        self._n_bytes = int(np.prod(self._shape))
+        with _open_memory(self._n_bytes + _NUMBER.size) as memory:
+            self._memory = mmap.mmap(memory.fileno(), self._n_bytes + _NUMBER.size)
             self._helper = HelperProcess(decode_for_other, memory.fileno())
         self._connection = self._helper.connection
         self.pixels: Pixels
@@ -93,14 +102,19 @@ class _Process:
             self._connection.send_bytes(_END)
             done: BatchResult = self._connection.recv()
         n_decoded = sum(not isinstance(result, ImageError) for result in done.results)
-        self.pixels[:n_decoded] = np.frombuffer(self._memory, np.uint8).reshape(self._shape)[:n_decoded]
+        self.pixels[:n_decoded] = np.frombuffer(self._memory, np.uint8, self._n_bytes).reshape(self._shape)[:n_decoded]
         return done
 
     def close(self) -> None:
         self._helper.close()
 
     def _translate_death(self) -> contextlib.AbstractContextManager[None]:
-        return self._helper.watched(lambda was_killed: DecoderDiedError(was_killed=was_killed))
+        return self._helper.watched(self._died)
+
+    def _died(self, exit_code: int | None) -> DecoderDiedError:
+        (number,) = _NUMBER.unpack_from(self._memory, self._n_bytes)
+        timed_out = number if exit_code == -signal.SIGALRM else None
+        return DecoderDiedError(was_killed=exit_code == -signal.SIGKILL, timed_out=timed_out)
 
 
 def _open_memory(n_bytes: int) -> IO[bytes]:
@@ -119,12 +133,20 @@ class DecodeProcesses:
         limits: Which images are refused.
         batch_size: Most images of a batch.
         hashes: Whether to compute perceptual hashes.
+        statistics: Whether to compute picture statistics.
     """
 
     def __init__(
-        self, n_processes: int, spec: BackboneSpec, limits: Limits, batch_size: int, *, hashes: bool = True
+        self,
+        n_processes: int,
+        spec: BackboneSpec,
+        limits: Limits,
+        batch_size: int,
+        *,
+        hashes: bool = True,
+        statistics: bool = False,
     ) -> None:
-        self._task = _Task(spec, limits, batch_size, n_processes, hashes)
+        self._task = _Task(spec, limits, batch_size, n_processes, hashes, statistics)
         self._n_processes = n_processes
         self._idle = queue.SimpleQueue[_Process | None]()
         processes = list[_Process]()
@@ -182,18 +204,33 @@ def decode_for_other() -> None:
     try:
         task: _Task = connection.recv()
         DECODE_MEMORY.n_processes = task.n_processes
-        pixels = np.frombuffer(mmap.mmap(memory, 0), np.uint8).reshape(task.batch_size, *task.spec.image_size, 3)
+        shared, shape = mmap.mmap(memory, 0), (task.batch_size, *task.spec.image_size, 3)
+        pixels = np.frombuffer(shared, np.uint8, int(np.prod(shape))).reshape(shape)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         connection.send_bytes(_READY)
         with task.limits.hold():
             while True:
-                connection.send(_decode_batch(connection, task, pixels))
+                connection.send(_decode_batch(connection, task, pixels, shared))
     except (EOFError, OSError):
         os._exit(0)
 
 
-def _decode_batch(connection: Connection, task: _Task, pixels: Pixels) -> BatchResult:
+def _decode_batch(connection: Connection, task: _Task, pixels: Pixels, shared: mmap.mmap) -> BatchResult:
     cpu = time.process_time()
-    decoder = ThreadDecoder(task.spec, task.limits.max_pixels, pixels, hashes=task.hashes)
-    while connection.recv_bytes() != _END:
-        decoder.add(connection.recv_bytes())
+    decoder = ThreadDecoder(task.spec, task.limits.max_pixels, pixels, hashes=task.hashes, statistics=task.statistics)
+    for number in itertools.takewhile(lambda _: connection.recv_bytes() != _END, itertools.count()):
+        data = connection.recv_bytes()
+        _NUMBER.pack_into(shared, pixels.nbytes, number)
+        with _ended_after(task.limits.image_timeout):
+            decoder.add(data)
     return decoder.finish()._replace(cpu_s=time.process_time() - cpu)
+
+
+@contextlib.contextmanager
+def _ended_after(seconds: float | None) -> Iterator[None]:
+    """End this process where the block takes longer; by the system, for a decoder may never return to Python."""
+    signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)

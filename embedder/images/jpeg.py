@@ -47,6 +47,7 @@ class JpegHeader(NamedTuple):
         is_progressive: Whether all coefficients are held in memory while it is decoded.
         orientation: EXIF orientation; None for none.
         profile: The bytes of its ICC profile; empty for none.
+        mode: `L` or `RGB`, as Pillow opens it.
     """
 
     width: int
@@ -54,6 +55,7 @@ class JpegHeader(NamedTuple):
     is_progressive: bool
     orientation: int | None
     profile: bytes
+    mode: str
 
 
 class _UnusualError(Exception):
@@ -65,6 +67,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.frame: tuple[int, int, bool] | None = None
+        self.mode = ""
         self.exif = b""
         self.profiles: list[bytes] = []
         self.has_xmp_orientation = False
@@ -87,14 +90,14 @@ class _Reader:
         precision, height, width, n_components = struct.unpack_from(">BHHB", body)
         sampling = body[7::3][:n_components]
         _require(self.frame is None and precision == _BITS and sampling in _LAYOUTS and height > 0 and width > 0)
-        self.frame = width, height, marker == _PROGRESSIVE
+        self.frame, self.mode = (width, height, marker == _PROGRESSIVE), "RGB" if n_components > 1 else "L"
 
     def header(self) -> JpegHeader:
         if self.frame is None:
             raise _UnusualError
         orientation = _read_orientation(self.exif)
         _require(orientation is not None or not self.has_xmp_orientation)
-        return JpegHeader(*self.frame, orientation, self._profile())
+        return JpegHeader(*self.frame, orientation, self._profile(), self.mode)
 
     def _profile(self) -> bytes:
         chunks = sorted(self.profiles)  # each begins with its number and the number of all

@@ -7,11 +7,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from frieze.core import ImageError
-from frieze.embedder.images.decode import MAX_PIXELS, STRETCH, decoded, least_draft_px
+from frieze.core import Floats, ImageError
+from frieze.embedder.images.decode import MAX_PIXELS, STRETCH, Decoded, converts_profiles, decoded, least_draft_px
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.resize import Pixels, fit_image
-from frieze.features import BackboneSpec, hash_images
+from frieze.features import BackboneSpec, hash_images, measure_pictures
 
 
 class Prepared(NamedTuple):
@@ -40,8 +40,11 @@ def prepare(data: bytes, spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) ->
         ImageError: The bytes are not a usable image.
     """
     with decoded(data, side_px=max(spec.image_size), max_pixels=max_pixels, decoding=spec.decoding) as image:
-        pixels = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
-        return Prepared(pixels, image.size, image.traits)
+        return Prepared(_fit(image, spec), image.size, image.traits)
+
+
+def _fit(image: Decoded, spec: BackboneSpec) -> Pixels:
+    return image.colours.to_srgb(fit_image(image.image, fit=spec.fit, image_size=spec.image_size))
 
 
 def prepare_for_all(
@@ -60,17 +63,17 @@ def prepare_for_all(
     Returns:
         For each spec what `prepare` gives or raises.
     """
-    by_decoding = collections.defaultdict[tuple[int, bool], list[BackboneSpec]](list)
+    by_decoding = collections.defaultdict[tuple[int, bool, bool], list[BackboneSpec]](list)
     for spec in specs:
         by_decoding[_decoding_of(spec)].append(spec)
     results = {decoding: _prepare_alike(data, alike, max_pixels) for decoding, alike in by_decoding.items()}
     return [results[_decoding_of(spec)].pop(0) for spec in specs]
 
 
-def _decoding_of(spec: BackboneSpec) -> tuple[int, bool]:
+def _decoding_of(spec: BackboneSpec) -> tuple[int, bool, bool]:
     """Return all that decides the pixels of an image before it is resized."""
     least_px = least_draft_px(spec.decoding, side_px=max(spec.image_size))
-    return least_px, spec.decoding.endswith(STRETCH)
+    return least_px, spec.decoding.endswith(STRETCH), converts_profiles(spec.decoding)
 
 
 def _prepare_alike(data: bytes, specs: Sequence[BackboneSpec], max_pixels: int) -> list[Prepared | ImageError]:
@@ -81,7 +84,7 @@ def _prepare_alike(data: bytes, specs: Sequence[BackboneSpec], max_pixels: int) 
             for spec in specs:
                 key = spec.fit, spec.image_size
                 if key not in fitted:
-                    fitted[key] = fit_image(image.image, fit=spec.fit, image_size=spec.image_size)
+                    fitted[key] = _fit(image, spec)
             return [Prepared(fitted[spec.fit, spec.image_size], image.size, image.traits) for spec in specs]
     except ImageError as error:
         return [error for _ in specs]
@@ -115,11 +118,25 @@ class BatchResult(NamedTuple):
         hashes: uint64 [n, 2], the perceptual hashes of each usable image, in the order of their pixels; 0 for none,
             and where none are computed.
         cpu_s: CPU seconds of a process; 0 in the calling thread.
+        statistics: float32 [n, 6], of each usable image, in the order of their pixels; None where none are computed.
     """
 
     results: list[Result]
     hashes: Hashes
     cpu_s: float = 0.0
+    statistics: Floats | None = None
+
+
+class Computed(NamedTuple):
+    """What is computed of the pixels beside the embedding.
+
+    Attributes:
+        hashes: Whether perceptual hashes are.
+        statistics: Whether picture statistics are.
+    """
+
+    hashes: bool = True
+    statistics: bool = False
 
 
 class BatchDecoder(Protocol):
@@ -140,13 +157,17 @@ class ThreadDecoder:
         max_pixels: Largest width times height accepted.
         pixels: uint8 [n, H, W, 3], where the images go; n is at least the number of images.
         hashes: Whether to compute perceptual hashes.
+        statistics: Whether to compute picture statistics.
     """
 
-    def __init__(self, spec: BackboneSpec, max_pixels: int, pixels: Pixels, *, hashes: bool = True) -> None:
+    def __init__(
+        self, spec: BackboneSpec, max_pixels: int, pixels: Pixels, *, hashes: bool = True, statistics: bool = False
+    ) -> None:
         self._spec = spec
         self._max_pixels = max_pixels
         self._pixels = pixels
         self._hashes = hashes
+        self._statistics = statistics
         self._n_decoded = 0
         self._results: list[Result] = []
 
@@ -167,7 +188,9 @@ class ThreadDecoder:
         self._n_decoded += 1
 
     def finish(self) -> BatchResult:
-        """Compute the perceptual hashes, where they are asked for, and return the results."""
-        if not self._hashes:
-            return BatchResult(self._results, np.zeros((self._n_decoded, 2), np.uint64))
-        return BatchResult(self._results, np.stack(hash_images(self._pixels[: self._n_decoded]), axis=1))
+        """Compute the perceptual hashes and picture statistics that are asked for, and return the results."""
+        pixels, n_decoded = self._pixels[: self._n_decoded], self._n_decoded
+        hashes = np.stack(hash_images(pixels), axis=1) if self._hashes else np.zeros((n_decoded, 2), np.uint64)
+        sizes = [result[0] for result in self._results if not isinstance(result, ImageError)]
+        statistics = measure_pictures(pixels, sizes) if self._statistics else None
+        return BatchResult(self._results, hashes, statistics=statistics)

@@ -48,9 +48,10 @@ _OTHERS = {
     b"\x76\x2f\x31\x01": "OpenEXR",
     b"#?RADIANCE": "Radiance HDR",
     b"%PDF": "PDF",
-    b"<svg": "SVG",
 }
 """Signature of an unsupported picture -> its format."""
+_SVG = re.compile(rb"(\xef\xbb\xbf)?\s*(<svg|(<\?xml|<!--|<!DOCTYPE svg).*?<svg[\s>])", re.DOTALL)
+_SVG_WITHIN = 1 << 14
 
 
 def is_image(head: bytes) -> bool:
@@ -191,5 +192,7 @@ def _message(head: bytes) -> str | None:
         return "a JPEG XL image; to read it: pip install 'frieze[formats]'"
     if is_avif(head):
         return "an AVIF image; to read it: pip install --upgrade --force-reinstall pillow"
+    if _SVG.match(head[:_SVG_WITHIN]):
+        return "SVG is not read, it has no pixels; convert it to PNG: rsvg-convert FILE.svg -o FILE.png"
     other = next((name for start, name in _OTHERS.items() if head.startswith(start)), None)
     return other and f"{other} is not read; convert it to PNG or JPEG"

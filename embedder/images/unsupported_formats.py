@@ -81,7 +81,7 @@ FORMATS = (
     UnsupportedFormat("large Photoshop", (".psb",), "a Photoshop file that is large"),
     UnsupportedFormat("OpenEXR", (".exr",), "OpenEXR is not read"),
     UnsupportedFormat("Radiance HDR", (".hdr",), "Radiance HDR is not read"),
-    UnsupportedFormat("SVG", (".svg", ".svgz"), "SVG is not read"),
+    UnsupportedFormat("SVG", (".svg", ".svgz"), "SVG is not read", "rsvg-convert FILE.svg -o FILE.png"),
     UnsupportedFormat("DICOM", (".dcm", ".dicom"), "DICOM is not read"),
     UnsupportedFormat("FITS", (".fits", ".fit", ".fts"), "FITS is not read"),
     UnsupportedFormat("Netpbm", (".pbm", ".pgm", ".ppm", ".pnm", ".pfm"), "Netpbm is not read", is_read=_always),

@@ -1,5 +1,6 @@
 """The calibration sample: a few of the user's own images, decoded, on which engines are tried."""
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -7,7 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from frieze.core import Rows, count_cores, evenly_spaced
-from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.decode_processes import DecodeProcesses
+from frieze.embedder.images.prepare import Computed
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.pipeline import Decoder, stream
 from frieze.embedder.sources import Source
@@ -16,6 +19,7 @@ from frieze.features import BackboneSpec
 SIZE = 256
 """Images of a full sample."""
 _BATCH = 32
+_LIMITS = Limits()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,14 +30,14 @@ class CalibrationSample:
         source: The images.
         rows: int64, the listing's rows to be embedded.
         spec: Image size and fit.
-        max_pixels: Largest width times height accepted.
+        limits: Which images are refused.
         decode: Returns the pixels of the sampled rows and the seconds an image takes; None to decode them here.
     """
 
     source: Source
     rows: Rows
     spec: BackboneSpec
-    max_pixels: int = MAX_PIXELS
+    limits: Limits = _LIMITS
     decode: Callable[[], tuple[Pixels, float]] | None = None
 
     @property
@@ -67,7 +71,18 @@ class CalibrationSample:
         return self._decode(self.sampled_rows) if self.decode is None else self.decode()
 
     def _decode(self, rows: Rows) -> tuple[Pixels, float]:
-        decoder = Decoder(self.source, self.spec, max_pixels=self.max_pixels, hashes=False)
-        batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores()))
+        with contextlib.ExitStack() as held:
+            processes = None
+            if self.limits.image_timeout is not None:
+                processes = DecodeProcesses(count_cores(), self.spec, self.limits, _BATCH, hashes=False)
+                held.callback(processes.close)
+            decoder = Decoder(
+                self.source,
+                self.spec,
+                max_pixels=self.limits.max_pixels,
+                processes=processes,
+                computed=Computed(hashes=False),
+            )
+            batches = list(stream([rows], decoder, batch_size=_BATCH, workers=count_cores()))
         seconds = sum(batch.read_s + batch.decode_s for batch in batches)
         return np.concatenate([batch.pixels for batch in batches]), seconds / len(rows)

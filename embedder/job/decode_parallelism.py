@@ -30,7 +30,7 @@ def needs_processes(sample: CalibrationSample, workers: int) -> bool:
     if not can_pay(len(sample.rows), workers, images_per_second=workers / sample.decode_s):
         return False
     files = [content for content in sample.source.read(sample.sampled_rows) if not isinstance(content, ImageError)]
-    return bool(files) and measure_waiting(files, sample.spec, workers, max_pixels=sample.max_pixels) > _WAITING
+    return bool(files) and measure_waiting(files, sample.spec, workers, max_pixels=sample.limits.max_pixels) > _WAITING
 
 
 def can_pay(n_images: int, workers: int, *, images_per_second: float) -> bool:

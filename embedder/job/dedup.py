@@ -4,10 +4,11 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from frieze.core import Floats
-from frieze.features import HASHES, to_embeddings
+from frieze.features import HASHES, STATISTICS, to_embeddings
 
 _CACHED_PARTS = 4
 
@@ -21,6 +22,7 @@ class CachedEmbedding(NamedTuple):
         height: Pixels, as displayed.
         phash: Perceptual hash of the whole image; 0 for none.
         content_phash: Perceptual hash of the part inside flat borders; 0 for none.
+        statistics: float32 [6], in the order of `STATISTICS`; None for none.
     """
 
     embedding: Floats
@@ -28,6 +30,7 @@ class CachedEmbedding(NamedTuple):
     height: int
     phash: int = 0
     content_phash: int = 0
+    statistics: Floats | None = None
 
 
 def _no_part(number: int) -> pa.Table:
@@ -82,8 +85,12 @@ def _by_digest(part: pa.Table) -> dict[bytes, CachedEmbedding]:
     embeddings = to_embeddings(part["embedding"])
     hashes = [part[name].fill_null(0) for name in HASHES if name in part.column_names]
     columns = zip(*(column.to_pylist() for column in (part["width"], part["height"], *hashes)), strict=True)
+    measured = [part[name].to_numpy() for name in STATISTICS if name in part.column_names]
+    statistics = np.column_stack(measured) if measured else [None] * len(part)
     return {
-        bytes.fromhex(sha256): CachedEmbedding(embedding, *values)
-        for sha256, embedding, values in zip(part["sha256"].to_pylist(), embeddings, columns, strict=True)
+        bytes.fromhex(sha256): CachedEmbedding(embedding, *values)._replace(statistics=one)
+        for sha256, embedding, values, one in zip(
+            part["sha256"].to_pylist(), embeddings, columns, statistics, strict=True
+        )
         if sha256 is not None
     }

@@ -12,6 +12,7 @@ from frieze.core import Floats, Rows
 from frieze.embedder.engines.base import Engine
 from frieze.embedder.images.decode import Limits
 from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
+from frieze.embedder.images.prepare import Computed
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.pipeline import Batch, Decoder, stream
 from frieze.embedder.job.select_engine import EngineChoice
@@ -44,31 +45,37 @@ class DecodePool(NamedTuple):
         limits: Which images are refused.
         processes: Processes that decode; None where threads of this process do.
         hashes: Whether to compute perceptual hashes.
+        statistics: Whether to compute picture statistics.
     """
 
     limits: Limits
     processes: DecodeProcesses | None
     hashes: bool
+    statistics: bool = False
 
 
 @contextlib.contextmanager
-def open_pool(choice: EngineChoice, limits: Limits, *, hashes: bool) -> Iterator[DecodePool]:
+def open_pool(choice: EngineChoice, limits: Limits, *, hashes: bool, statistics: bool = False) -> Iterator[DecodePool]:
     """Start the processes that decode, where the choice has some, while the block runs.
 
     Args:
         choice: The engine, and how it is fed.
         limits: Which images are refused.
         hashes: Whether to compute perceptual hashes.
+        statistics: Whether to compute picture statistics.
     """
+    computed = {"hashes": hashes, "statistics": statistics}
     with contextlib.ExitStack() as held:
         processes = None
         if choice.processes:
             try:
-                processes = DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size, hashes=hashes)
+                processes = DecodeProcesses(choice.processes, choice.spec, limits, choice.batch_size, **computed)
                 held.callback(processes.close)
             except (DecoderDiedError, OSError) as error:
+                if limits.image_timeout is not None:
+                    raise
                 _LOG.warning("Images are decoded by threads, for no process can be started here: %s", error)
-        yield DecodePool(limits, processes, hashes)
+        yield DecodePool(limits, processes, **computed)
 
 
 class _InFlight(NamedTuple):
@@ -107,7 +114,7 @@ def embed_rows(
         max_pixels=pool.limits.max_pixels,
         is_known=cache.__contains__,
         processes=pool.processes,
-        hashes=pool.hashes,
+        computed=Computed(pool.hashes, pool.statistics),
     )
     workers = choice.workers if pool.processes is None else choice.workers + _AHEAD
     # Closed here: a pipeline still open at the interpreter's exit waits for ever for threads that no longer exist.
@@ -185,6 +192,6 @@ def _finish(submitted: _InFlight, cache: EmbeddingCache, times: StageTimes) -> E
         embeddings = submitted.wait()
     is_finite = np.asarray(np.isfinite(embeddings).all(axis=1))
     for digest, embedding, is_usable in zip(submitted.digests, embeddings, is_finite, strict=True):
-        computed = CachedEmbedding(embedding, *batch.sizes[digest], *batch.hashes[digest])
+        computed = CachedEmbedding(embedding, *batch.sizes[digest], *batch.hashes[digest], batch.statistics.get(digest))
         cache.add(digest, computed if is_usable else None)
     return EmbeddedBatch(batch, [cache.get(digest) for digest in batch.digests], int(is_finite.sum()))

@@ -1,6 +1,8 @@
 """Options of an embedding job."""
 
 import dataclasses
+import math
+import os
 
 from frieze.core import InputError
 from frieze.embedder.images.decode import Limits
@@ -27,6 +29,7 @@ class JobOptions:
         cpus_per_worker: Cores of each of its workers; None for one worker a GPU, or one a machine.
         source: How the source is read.
         limits: Which images are refused.
+        stats: Store picture statistics, in a new table; an existing one keeps having them or not.
     """
 
     engine: str = "auto"
@@ -43,6 +46,7 @@ class JobOptions:
     cpus_per_worker: int | None = None
     source: SourceOptions = dataclasses.field(default_factory=SourceOptions)
     limits: Limits = dataclasses.field(default_factory=Limits)
+    stats: bool = False
 
     def check(self) -> None:
         """Check that the options make sense.
@@ -55,6 +59,11 @@ class JobOptions:
             value = numbers[name]
             if value is not None and value < 1:
                 raise InputError(f"`{name}` is {value}.", hint=f"Give `{name}` 1 or more.")
+        seconds = self.limits.image_timeout
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise InputError(f"`image_timeout` is {seconds}.", hint="Give `image_timeout` seconds above 0, such as 10.")
+        if seconds is not None and os.name != "posix":
+            raise InputError("`image_timeout` needs Linux or macOS.", hint="Leave `image_timeout` out.")
         if self.cpus_per_worker is not None and self.ray is None:
             raise InputError(
                 "`cpus_per_worker` applies to a cluster's workers.", hint="Give `ray='auto'`, or leave it out."

@@ -13,17 +13,19 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from frieze.core import OUT_OF_MEMORY, ImageError, Rows
+from frieze.core import OUT_OF_MEMORY, Floats, ImageError, Rows
 from frieze.embedder.images.decode import MAX_PIXELS
 from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
 from frieze.embedder.images.decoding_tally import DecodingTally
-from frieze.embedder.images.prepare import BatchDecoder, ThreadDecoder
+from frieze.embedder.images.prepare import BatchDecoder, Computed, ThreadDecoder
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.sources import Content, Source
 from frieze.features import BackboneSpec, Failure
 
+_TIMEOUT = ImageError("decode", "timeout", "decoding takes longer than --image-timeout")
 _PREFETCHED_BATCHES = 2
 
+_COMPUTED = Computed()
 _NO_ROWS = np.empty(0, np.int64)
 
 
@@ -72,6 +74,7 @@ class Batch(Clocked):
         sizes: For each row of `pixels` its sha256, and the image's width and height in pixels as displayed. Equal bytes
             appear once; bytes that have an embedding already do not appear.
         hashes: For each row of `pixels` its sha256, and the perceptual hashes of image and content; 0 for none.
+        statistics: sha256 of a row of `pixels` -> float32 [6], its picture statistics; empty where there are none.
         failures: Images of the batch that could not be read or decoded.
         tally: Traits of the images, counted while they are decoded.
         pixels: [len(sizes), H, W, 3] uint8, in the host's memory, or where `Engine.prefetch` copied them.
@@ -82,6 +85,7 @@ class Batch(Clocked):
     digests: list[bytes] = dataclasses.field(default_factory=list)
     sizes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
     hashes: dict[bytes, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    statistics: dict[bytes, Floats] = dataclasses.field(default_factory=dict)
     failures: list[Failure] = dataclasses.field(default_factory=list)
     tally: DecodingTally = dataclasses.field(default_factory=DecodingTally)
     pixels: Any = None
@@ -96,7 +100,7 @@ class Decoder:
         max_pixels: Largest width times height accepted.
         is_known: sha256 -> whether the bytes have an embedding already; these are not decoded.
         processes: Where the images are decoded; None for the calling thread.
-        hashes: Whether the calling thread computes perceptual hashes; processes know by themselves.
+        computed: What the calling thread computes of the pixels; processes know by themselves.
     """
 
     def __init__(
@@ -107,7 +111,7 @@ class Decoder:
         max_pixels: int = MAX_PIXELS,
         is_known: Callable[[bytes], bool] = lambda _: False,
         processes: DecodeProcesses | None = None,
-        hashes: bool = True,
+        computed: Computed = _COMPUTED,
     ) -> None:
         self.source = source
         self._images = source.listing.images.select(["id", "uri", "size_bytes", "mtime_ns"])
@@ -115,27 +119,35 @@ class Decoder:
         self.is_known = is_known
         self._max_pixels = max_pixels
         self._processes = processes
-        self._hashes = hashes
+        self._computed = computed
         self._is_stopped = threading.Event()
 
     def stop(self) -> None:
         """End the batches in flight at their next image: nobody waits for them any more."""
         self._is_stopped.set()
+        self.source.cancel()
 
     def batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
         """Decode a batch from its images' bytes; unusable images are its failures."""
-        try:
-            return self._batch(requested, contents)
-        except DecoderDiedError:
-            kept = contents if isinstance(contents, list) else None
-            deadly = self._find_deadly(requested, kept)
+        kept = contents if isinstance(contents, list) else None
+        failed, has_died = dict[int, Content](), False
+        while True:
+            decoding = Decoding(Batch(requested), self.is_known)
+            try:
+                return self._batch(decoding, contents)
+            except DecoderDiedError as error:
+                if error.timed_out is not None:
+                    failed |= dict.fromkeys(decoding.rows_of(error.timed_out), _TIMEOUT)
+                elif has_died:
+                    raise
+                else:
+                    failed, has_died = self._find_deadly(requested, kept), True
             others = self.source.read(requested.rows) if kept is None else kept
-            return self._batch(requested, map(deadly.get, requested.rows.tolist(), others))
+            contents = map(failed.get, requested.rows.tolist(), others)
 
-    def _batch(self, requested: BatchRows, contents: Iterable[Content]) -> Batch:
-        batch = Batch(requested)
-        pixels = self.allocate(len(requested.rows))
-        decoding = Decoding(batch, self.is_known)
+    def _batch(self, decoding: "Decoding", contents: Iterable[Content]) -> Batch:
+        batch = decoding.batch
+        pixels = self.allocate(len(batch.requested.rows))
         with self._take(pixels) as images:
             for content in time_reading(contents, batch):
                 self.check_stopped()
@@ -180,7 +192,7 @@ class Decoder:
 
     def in_thread(self, pixels: Pixels) -> ThreadDecoder:
         """Return what decodes a batch in the calling thread, into the memory of `allocate`."""
-        return ThreadDecoder(self.spec, self._max_pixels, pixels, hashes=self._hashes)
+        return ThreadDecoder(self.spec, self._max_pixels, pixels, **self._computed._asdict())
 
     def _find_deadly(self, requested: BatchRows, kept: list[Content] | None) -> dict[int, Content]:
         """Return the failures of the rows of a batch that end the process that decodes them."""
@@ -188,10 +200,12 @@ class Decoder:
         for at, row in enumerate(requested.rows.tolist()):
             one = BatchRows(requested.shard, is_last=False, rows=requested.rows[at : at + 1])
             try:
-                self._batch(one, self.source.read(one.rows) if kept is None else kept[at : at + 1])
+                contents = self.source.read(one.rows) if kept is None else kept[at : at + 1]
+                self._batch(Decoding(Batch(one), self.is_known), contents)
             except DecoderDiedError as error:
                 reason = OUT_OF_MEMORY if error.was_killed else "damaged"
-                deadly[row] = ImageError("decode", reason, "the process that decoded it was ended")
+                ended = ImageError("decode", reason, "the process that decoded it was ended")
+                deadly[row] = ended if error.timed_out is None else _TIMEOUT
         return deadly
 
     def _failure(self, row: int, error: ImageError) -> Failure:
@@ -216,7 +230,7 @@ class Decoding:
     """
 
     def __init__(self, batch: Batch, is_known: Callable[[bytes], bool]) -> None:
-        self._batch = batch
+        self.batch = batch
         self._is_known = is_known
         self._images: list[bytes | ImageError] = []  # a digest, or why the bytes could not be read
         self._decoded: dict[bytes, None] = {}
@@ -236,19 +250,26 @@ class Decoding:
         self._decoded[image] = None
         return True
 
+    def rows_of(self, number: int) -> list[int]:
+        """Return the rows of the image that was the `number`-th to be decoded."""
+        digest = list(self._decoded)[number]
+        return [int(row) for row, one in zip(self.batch.requested.rows, self._images, strict=False) if one == digest]
+
     def finish(self, images: BatchDecoder) -> list[bytes | ImageError]:
         """Return each image's digest, or why it is unusable."""
         done = images.finish()
-        self._batch.decode_cpu_s += done.cpu_s
-        self._batch.other_cpu_s += done.cpu_s
+        self.batch.decode_cpu_s += done.cpu_s
+        self.batch.other_cpu_s += done.cpu_s
         failed = dict[bytes, ImageError]()
         for digest, result in zip(self._decoded, done.results, strict=True):
             if isinstance(result, ImageError):
                 failed[digest] = result
             else:
-                self._batch.sizes[digest], traits = result
-                self._batch.tally.add(traits)
-        self._batch.hashes = dict(zip(self._batch.sizes, map(tuple, done.hashes.tolist()), strict=True))
+                self.batch.sizes[digest], traits = result
+                self.batch.tally.add(traits)
+        self.batch.hashes = dict(zip(self.batch.sizes, map(tuple, done.hashes.tolist()), strict=True))
+        if done.statistics is not None:
+            self.batch.statistics = dict(zip(self.batch.sizes, done.statistics, strict=True))
         return [one if isinstance(one, ImageError) else failed.get(one, one) for one in self._images]
 
 
@@ -300,6 +321,8 @@ class _Decoder(Protocol[R_contra, B_co]):
         """Decode a batch from its images' bytes."""
 
 
+Opened = Future[tuple[Iterable[Content], Clocked]]
+"""The bytes of a batch, once they can be read."""
 R = TypeVar("R", bound=_Requested)
 B = TypeVar("B", bound=Clocked)
 
@@ -333,8 +356,7 @@ def stream_batches(requests: Iterable[R], decoder: _Decoder[R, B], *, workers: i
     decoders = ThreadPoolExecutor(workers, thread_name_prefix="frieze-decode")
     ahead = collections.deque[Future[B]]()
     try:
-        for requested in requests:
-            opened = reader.submit(_open, decoder.source, requested)
+        for requested, opened in _open_ahead(requests, decoder.source, reader):
             ahead.append(decoders.submit(_decode, decoder, requested, opened))
             if len(ahead) >= workers + _PREFETCHED_BATCHES:
                 yield ahead.popleft().result()
@@ -346,6 +368,19 @@ def stream_batches(requests: Iterable[R], decoder: _Decoder[R, B], *, workers: i
             pool.shutdown(cancel_futures=True)
 
 
+def _open_ahead(requests: Iterable[R], source: Source, reader: ThreadPoolExecutor) -> Iterator[tuple[R, Opened]]:
+    """Open batches, as many images before they are decoded as the source says."""
+    waiting = collections.deque[tuple[R, Opened]]()
+    n_images = 0
+    for requested in requests:
+        waiting.append((requested, reader.submit(_open, source, requested)))
+        n_images += len(requested.rows)
+        while waiting and n_images - len(waiting[0][0].rows) >= source.read_ahead():
+            n_images -= len(waiting[0][0].rows)
+            yield waiting.popleft()
+    yield from waiting
+
+
 def _open(source: Source, requested: _Requested) -> tuple[Iterable[Content], Clocked]:
     """Open the bytes of a batch, one batch at a time; a sequential source is read here."""
     clock = Clocked()
@@ -353,7 +388,7 @@ def _open(source: Source, requested: _Requested) -> tuple[Iterable[Content], Clo
     return list(time_reading(contents, clock)) if source.in_order else contents, clock
 
 
-def _decode(decoder: _Decoder[R, B], requested: R, opened: "Future[tuple[Iterable[Content], Clocked]]") -> B:
+def _decode(decoder: _Decoder[R, B], requested: R, opened: Opened) -> B:
     """Decode a batch; a whole batch is one call, so that threads rarely wait for Python."""
     contents, clock = opened.result()
     batch = decoder.batch(requested, contents)

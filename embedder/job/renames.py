@@ -22,7 +22,7 @@ def find_renamed(
     """Find the stored row with the same bytes for each image that may have one.
 
     Only images that can be equal are read and hashed: a stored image with another time but the same size, and a new
-    image with the size of a removed one.
+    image with the size of a removed one. Images of the web are not: each would be fetched twice.
 
     Args:
         comparison: The listing compared with the table.
@@ -59,7 +59,8 @@ def _may_be_stored(comparison: Comparison) -> np.ndarray:
     )
     removed_sizes = stored["size_bytes"].filter(pa.array(comparison.removed)).combine_chunks()
     has_removed_size = pc.or_(sizes.is_null(), pc.is_in(sizes, removed_sizes)).to_numpy() & comparison.removed.any()
-    return np.where(comparison.is_stored, has_same_size, has_removed_size)  # type: ignore[no-any-return]
+    is_web = pc.match_substring_regex(comparison.images["uri"], "^(?i)https?://").to_numpy()
+    return np.where(comparison.is_stored, has_same_size, has_removed_size) & ~is_web  # type: ignore[no-any-return]
 
 
 def _hash(source: Source, rows: Rows, workers: int, step: Callable[[int, int], None]) -> Iterator[str | None]:

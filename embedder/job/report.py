@@ -3,8 +3,9 @@
 import time
 from typing import Any
 
+from frieze.embedder.backbones.catalogue import BUILTIN
 from frieze.embedder.job.run import Run, RunStats
-from frieze.embedder.job.timing import explain
+from frieze.embedder.job.timing import RunFacts, explain
 from frieze.features import count_reasons, count_vanished
 
 
@@ -36,11 +37,11 @@ def to_document(run: Run, stats: RunStats, pixels: dict[str, str | None]) -> dic
         "seconds": round(seconds, 3),
         "images_per_second": round(stats.n_embedded / seconds, 1) if seconds else 0.0,
         "startup_seconds": round((stats.first_read_at or time.perf_counter()) - run.started_at, 3),
-        **_timing(stats, seconds, run.options.workers),
+        **_timing(run, stats, seconds),
         "dim": manifest.spec.dim,
         "backbone": manifest.spec.name,
         "engine": manifest.engine,
-        "decode_processes": bool(manifest.tuning.get("decode_processes")),
+        "decode_processes": bool(manifest.tuning.get("decode_processes") or run.options.limits.image_timeout),
         "batch_size": manifest.tuning.get("batch_size"),
         "precision": manifest.spec.precision,
         **_int8(manifest.tuning),
@@ -57,7 +58,7 @@ def _int8(tuning: dict[str, Any]) -> dict[str, Any]:
     return {"float32_layers": tuning["int8"]["float32_layers"]} if "int8" in tuning else {}
 
 
-def _timing(stats: RunStats, seconds: float, workers: int | None) -> dict[str, Any]:
+def _timing(run: Run, stats: RunStats, seconds: float) -> dict[str, Any]:
     """Return the seconds of each stage, and what bounds the run; None where nothing was embedded."""
     timing: dict[str, Any] = stats.times.to_json()
     if stats.nodes:
@@ -66,12 +67,12 @@ def _timing(stats: RunStats, seconds: float, workers: int | None) -> dict[str, A
     timing["other_programs"] = None if stats.load is None else round(stats.load.others, 3)
     if not stats.n_embedded:
         return timing | {"bound_by": None, "advice": None}
-    bottleneck = explain(
-        stats.times.waited,
-        stats.times.cpu,
+    facts = RunFacts(
         seconds=seconds * stats.n_workers,
         cores=stats.cores,
         load=stats.load,
-        workers=workers,
+        workers=run.options.workers,
+        is_fastest=run.writer.manifest.spec.handle == BUILTIN,
     )
+    bottleneck = explain(stats.times.waited, stats.times.cpu, facts)
     return timing | {"bound_by": bottleneck.stage, "advice": bottleneck.advice}

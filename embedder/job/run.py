@@ -209,7 +209,7 @@ class Run:
             backbone: The network.
             decode: As of a `CalibrationSample`.
         """
-        sample = CalibrationSample(self.source, self.rows, backbone.spec, self.options.limits.max_pixels, decode)
+        sample = CalibrationSample(self.source, self.rows, backbone.spec, self.options.limits, decode)
         choice = choose_engine(backbone, self.options, sample, self.writer.manifest, self.writer.path)
         choice.store_graph(self.writer.path)
         self.writer.update(engine=choice.engine.name, tuning=choice.tuning, spec=choice.spec)
@@ -219,10 +219,12 @@ class Run:
         """Embed and commit all other shards in this process."""
         self.progress(0, self.plan.n_pending)
         shards, limits, choice = self.shards, self.options.limits, self.choose_engine(backbone)
-        rows = [shard.rows for shard in shards]
+        rows, manifest = [shard.rows for shard in shards], self.writer.manifest
         stats, core_times = RunStats(first_read_at=time.perf_counter()), read_core_times()
         with (
-            open_pool(choice, limits, hashes=self.writer.manifest.has_perceptual_hashes) as pool,
+            open_pool(
+                choice, limits, hashes=manifest.has_perceptual_hashes, statistics=manifest.has_statistics
+            ) as pool,
             embed_rows(rows, self.source, choice, self.cache, stats.times, pool) as batches,
             ShardWriter(self.writer, self.comparison, shards, self.cache) as shard_writer,
         ):

@@ -180,7 +180,8 @@ def _query_precision(spec: BackboneSpec) -> str:
 def _conditions(options: JobOptions, settings: EngineSettings) -> dict[str, Any]:
     """Return what a choice depends on: options, machine, versions."""
     installed = [name for name in _LIBRARIES if importlib.util.find_spec(name)]
-    return {
+    needs = {} if options.limits.image_timeout is None else {"image_timeout": True}
+    return needs | {
         "engine": options.engine,
         "precision": settings.precision,
         "batch_size": options.batch_size,
@@ -222,7 +223,9 @@ def _reuse(
     engine = Trial(tuning["engine"], settings).make(backbone)
     spec = dataclasses.replace(backbone.spec, drift=drift)
     workers, rate = options.workers or tuning["workers"], tuning.get("images_per_second") or math.inf
-    is_shared = tuning.get("decode_processes", False) and can_pay(n_images, workers, images_per_second=rate)
+    is_shared = options.limits.image_timeout is not None or (
+        tuning.get("decode_processes", False) and can_pay(n_images, workers, images_per_second=rate)
+    )
     pipeline = tuning | {"decode_processes": is_shared}
     return _to_choice(engine, options, pipeline, tuning, spec)
 
@@ -319,7 +322,9 @@ class _Trials:
 
     def _pipeline(self, engine: Engine, timed: Trial) -> dict[str, Any]:
         workers = self._workers(timed)
-        is_shared = self.sample.is_full and needs_processes(self.sample, self.options.workers or workers)
+        is_shared = self.options.limits.image_timeout is not None or (
+            self.sample.is_full and needs_processes(self.sample, self.options.workers or workers)
+        )
         return {"decode_batch": self._decode_batch(engine), "workers": workers, "decode_processes": is_shared}
 
     def _decode_batch(self, engine: Engine) -> int:

@@ -21,9 +21,11 @@ from frieze.features import (
     Comparison,
     Failure,
     FeatureWriter,
+    Manifest,
     Shard,
     part_schema,
     perceptual_hash_columns,
+    statistics_columns,
     to_embeddings,
     to_part,
 )
@@ -53,10 +55,14 @@ class ShardBuffer:
         self.failures.extend(batch.failures)
         self.failures.extend(_not_finite(images.take(batch.rows[~is_finite])))
 
-    def to_table(self, images: pa.Table, spec: BackboneSpec, *, has_perceptual_hashes: bool) -> pa.Table:
+    def to_table(
+        self, images: pa.Table, spec: BackboneSpec, *, has_perceptual_hashes: bool, has_statistics: bool = False
+    ) -> pa.Table:
         """Return the embedded rows as rows of a part."""
         rows = images.take(np.concatenate(self.rows))
-        schema = to_part_schema(images, spec, has_perceptual_hashes=has_perceptual_hashes)
+        schema = to_part_schema(
+            images, spec, has_perceptual_hashes=has_perceptual_hashes, has_statistics=has_statistics
+        )
         return embedded_rows(rows, self.digests, self.embeddings, schema)
 
 
@@ -176,10 +182,10 @@ class ShardWriter:
     def _write(self, shard: Shard, buffer: ShardBuffer) -> None:
         start = time.thread_time()
         images, manifest = self._comparison.images, self._writer.manifest
-        has_hashes = manifest.has_perceptual_hashes
+        columns = computed_columns(manifest)
         embedded = None
         if buffer.embeddings:
-            embedded = buffer.to_table(images, manifest.spec, has_perceptual_hashes=has_hashes)
+            embedded = buffer.to_table(images, manifest.spec, **columns)
         commit(shard, self._writer, self._comparison, embedded, buffer.failures)
         self.cpu_s += time.thread_time() - start
         self._cache.mark_committed(shard.part, buffer.digests)
@@ -205,6 +211,8 @@ def embedded_rows(
         "height": [one.height for one in embeddings],
     }
     computed |= {name: [getattr(one, name) or None for one in embeddings] for name in perceptual_hash_columns(schema)}
+    for at, name in enumerate(statistics_columns(schema)):
+        computed[name] = [None if one.statistics is None else float(one.statistics[at]) for one in embeddings]
     dim = schema.field("embedding").type.list_size
     vectors = np.stack([one.embedding for one in embeddings]) if embeddings else np.empty((0, dim), np.float32)
     return _to_rows(images, computed, vectors, schema)
@@ -223,7 +231,7 @@ def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: Featur
         Rows of a part.
     """
     manifest = writer.manifest
-    schema = to_part_schema(images, manifest.spec, has_perceptual_hashes=manifest.has_perceptual_hashes)
+    schema = to_part_schema(images, manifest.spec, **computed_columns(manifest))
     source_rows = stored.select(["id", PART]).take(shard.source_rows)
     parts = source_rows[PART].to_numpy()
     tables = []
@@ -236,13 +244,21 @@ def copied_rows(images: pa.Table, stored: pa.Table, shard: Shard, writer: Featur
     return pa.concat_tables(tables)
 
 
-def to_part_schema(images: pa.Table, spec: BackboneSpec, *, has_perceptual_hashes: bool) -> pa.Schema:
+def computed_columns(manifest: Manifest) -> dict[str, bool]:
+    """Return which computed columns a table has beside those of each, as arguments of `part_schema`."""
+    return {"has_perceptual_hashes": manifest.has_perceptual_hashes, "has_statistics": manifest.has_statistics}
+
+
+def to_part_schema(
+    images: pa.Table, spec: BackboneSpec, *, has_perceptual_hashes: bool, has_statistics: bool = False
+) -> pa.Schema:
     """Return the schema of the part that holds a listing's images."""
     user_columns = [field for field in images.schema if field.name not in OURS]
-    return part_schema(spec, user_columns, has_perceptual_hashes=has_perceptual_hashes)
+    return part_schema(spec, user_columns, has_perceptual_hashes=has_perceptual_hashes, has_statistics=has_statistics)
 
 
 def _to_rows(images: pa.Table, computed: Any, embeddings: Floats, schema: pa.Schema) -> pa.Table:
     columns = {name: images[name] for name in images.column_names}
-    columns |= {name: computed[name] for name in ("sha256", "width", "height", *perceptual_hash_columns(schema))}
+    names = "sha256", "width", "height", *perceptual_hash_columns(schema), *statistics_columns(schema)
+    columns |= {name: computed[name] for name in names}
     return to_part(columns, embeddings, schema)

@@ -9,7 +9,7 @@ import numpy as np
 
 from frieze.core import ImageError, Rows, count_cores
 from frieze.embedder.images.decode import MAX_PIXELS
-from frieze.embedder.images.prepare import prepare_for_all
+from frieze.embedder.images.prepare import Computed, prepare_for_all
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.pipeline import (
     Batch,
@@ -199,7 +199,7 @@ def stream_sample(
     Yields:
         The batches in order; close it where not all are taken.
     """
-    decoders = [Decoder(source, spec, max_pixels=max_pixels, hashes=False) for spec in specs]
+    decoders = [Decoder(source, spec, max_pixels=max_pixels, computed=Computed(hashes=False)) for spec in specs]
     requests = share_rows([TableRows([rows], 1, _SAMPLE_BATCH)] * len(specs))
     return stream_batches(requests, SharedDecoder(decoders, max_pixels=max_pixels), workers=count_cores())
 
@@ -231,6 +231,7 @@ def join_batches(pieces: Sequence[Batch]) -> Batch:
         batch.digests += piece.digests
         batch.sizes |= piece.sizes
         batch.hashes |= piece.hashes
+        batch.statistics |= piece.statistics
         batch.failures += piece.failures
         batch.tally.merge(piece.tally)
     batch.pixels = np.concatenate(pixels)

@@ -9,6 +9,7 @@ import numpy as np
 
 from frieze.core import Rows, evenly_spaced, read_core_times
 from frieze.embedder.backbones import Backbone
+from frieze.embedder.images.prepare import Computed
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import SIZE
 from frieze.embedder.job.inference import EmbeddedBatch, InferenceQueue
@@ -124,7 +125,7 @@ class _Table:
             choice.spec,
             max_pixels=run.options.limits.max_pixels,
             is_known=run.cache.__contains__,
-            hashes=run.writer.manifest.has_perceptual_hashes,
+            computed=Computed(run.writer.manifest.has_perceptual_hashes, run.writer.manifest.has_statistics),
         )
         self.shard_writer = ShardWriter(run.writer, run.comparison, shards, run.cache)
         self._stats = stats

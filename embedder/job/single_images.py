@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.sources import encode
 from frieze.embedder.sources.open import read_image
 from frieze.features import BackboneSpec
+
+_BATCH = 64
 
 
 def embed_images(
@@ -41,18 +44,51 @@ def embed_images(
     """
     pixels, tally = [], DecodingTally()
     for name, image in zip(names or map(str, images), images, strict=True):
-        try:
-            resized, _, traits = prepare(encode(image, MAX_BYTES), backbone.spec)
-            pixels.append(resized)
-            tally.add(traits)
-        except ImageError as error:
-            raise InputError(
-                f"{name} can't be used ({error.stage}, {error.reason}): {error.message}.",
-                hint="Give an image file: JPEG, PNG, WebP, TIFF, HEIC or another format of docs/howto.md.",
-            ) from error
+        resized, traits = _prepare(name, image, backbone.spec)
+        pixels.append(resized)
+        tally.add(traits)
     for line in describe_tally(tally.to_json()):
         warn(line)
     return default_engine(backbone).infer(np.stack(pixels))
+
+
+def embed_in_batches(images: Sequence[Any], backbone: Backbone) -> Floats:
+    """Embed images of any number, decoded with a thread per core.
+
+    Args:
+        images: As `embed_images` takes them; in messages one in memory is `image N`, from 0.
+        backbone: From `open_backbone`.
+
+    Returns:
+        float32 [n, D].
+
+    Raises:
+        InputError: An image is unusable; the message names it.
+    """
+    engine, blocks = default_engine(backbone), [np.empty((0, backbone.spec.dim), np.float32)]
+
+    def decode(number: int) -> Pixels:
+        image = images[number]
+        name = str(image) if isinstance(image, str | Path) else f"image {number}"
+        return _prepare(name, image, backbone.spec)[0]
+
+    with ThreadPoolExecutor(count_cores(), thread_name_prefix="frieze-images") as pool:
+        for start in range(0, len(images), _BATCH):
+            pixels = list(pool.map(decode, range(start, min(start + _BATCH, len(images)))))
+            blocks.append(engine.infer(np.stack(pixels)))
+    return np.concatenate(blocks)
+
+
+def _prepare(name: str, image: Any, spec: BackboneSpec) -> tuple[Pixels, Any]:
+    """Decode and resize one image; return its pixels and what `DecodingTally` counts."""
+    try:
+        pixels, _, traits = prepare(encode(image, MAX_BYTES), spec)
+    except ImageError as error:
+        raise InputError(
+            f"{name} can't be used ({error.stage}, {error.reason}): {error.message}.",
+            hint="Give an image file: JPEG, PNG, WebP, TIFF, HEIC or another format of docs/howto.md.",
+        ) from error
+    return pixels, traits
 
 
 def image_reader(uris: Sequence[str], spec: BackboneSpec, *, max_pixels: int = MAX_PIXELS) -> Callable[[Rows], Pixels]:

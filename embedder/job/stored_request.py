@@ -16,8 +16,8 @@ _OF_BACKBONE = (
     *("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"),
 )
 """Options that shape the rows of one backbone, and mean nothing for another."""
-_OF_SOURCE = ("labels", "image", "id", "label", "label_from", "exclude")
-_OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "engine", "accept_drift")
+_OF_SOURCE = ("labels", "image", "id", "label", "label_from", "query", "boxes", "frames", "exclude")
+_OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "image_timeout", "engine", "accept_drift", "stats")
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
 
 
@@ -54,7 +54,7 @@ def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: An
 
 def to_request(request: BackboneRequest, options: JobOptions) -> dict[str, Any]:
     """Return the options that a table stores: all that shape its rows."""
-    of_run = {name: getattr(options, name) for name in ("engine", "accept_drift")}
+    of_run = {name: getattr(options, name) for name in ("engine", "accept_drift", "stats")}
     return (
         request.to_json()
         | options.source.to_json()

@@ -119,21 +119,21 @@ _BUSY_WITH = {
     "read": "Reading took {share:.0%} of the processor's time: tar shards or a local disk would help most.",
     "decode": "Decoding took {share:.0%} of the processor's time: smaller originals would help more than a faster"
     " backbone.",
-    "infer": "The network took {share:.0%} of the processor's time: a smaller backbone or a faster device would help"
-    " more than smaller originals.",
+    "infer": "The backbone took {share:.0%} of the processor's time: {faster} would help more than smaller originals.",
     "write": "Writing took {share:.0%} of the processor's time: a backbone with fewer dimensions would help most.",
 }
 
 
 _WAITED_FOR = {
-    "read": "The run waited for reading {share:.0%} of its time{idle}: a faster disk or network would help most.",
+    "read": "The run waited for reading {share:.0%} of its time{idle}: a faster disk or connection would help most.",
     "decode": "The run waited for decoding {share:.0%} of its time{idle}: smaller originals would help most.",
-    "infer": "The run waited for the network {share:.0%} of its time: a faster device or a smaller backbone would help"
-    " most.",
+    "infer": "The run waited for the backbone {share:.0%} of its time: {faster} would help most.",
     "write": "The run waited for the disk {share:.0%} of its time: a faster disk for --out would help most.",
 }
 
 
+_FASTER = {True: "a faster device", False: "a smaller backbone or a faster device"}
+"""Whether the backbone is the fastest -> what runs it in less time."""
 _IDLE = " while cores were idle"
 
 
@@ -148,41 +148,56 @@ _MORE_WORKERS = " More --workers would help, too."
 _NO_WORKERS = " The number of --workers makes no difference here."
 
 
-def explain(
-    waited: Seconds, cpu: Seconds, *, seconds: float, cores: float, load: Load | None, workers: int | None
-) -> Bottleneck:
+class RunFacts(NamedTuple):
+    """What the advice on a run depends on beside its times.
+
+    Attributes:
+        seconds: How long the run was, > 0.
+        cores: Cores' worth of time that it could use.
+        load: How busy the machine was; None where that is unknown.
+        workers: Threads that decoded, if the user set the number.
+        is_fastest: Whether no named backbone takes less time than this one.
+    """
+
+    seconds: float
+    cores: float
+    load: Load | None = None
+    workers: int | None = None
+    is_fastest: bool = False
+
+
+def explain(waited: Seconds, cpu: Seconds, facts: RunFacts) -> Bottleneck:
     """Find the stage that bounds a run.
 
     Args:
         waited: Seconds that the run waited for each stage.
         cpu: CPU seconds of each.
-        seconds: How long the run was, > 0.
-        cores: Cores' worth of time that it could use.
-        load: How busy the machine was; None where that is unknown.
-        workers: Threads that decoded, if the user set the number.
+        facts: The run's length, machine and backbone.
 
     Returns:
         If the run kept the cores busy, the stage with most CPU seconds; else the one that was waited for most. If other
         programs kept them busy, the advice says so.
 
     >>> busy = Seconds(read=0.1, decode=7.1, infer=2.5, write=0.3)
-    >>> explain(Seconds(decode=3.0), busy, seconds=5.0, cores=2, load=None, workers=None).advice[:45]
+    >>> explain(Seconds(decode=3.0), busy, RunFacts(seconds=5.0, cores=2)).advice[:45]
     "Decoding took 71% of the processor's time: sm"
     """
+    load = facts.load
     cpu_s = {name: getattr(cpu, name) for name in NAMES}
     waited_s = {name: getattr(waited, name) for name in NAMES}
-    is_busy = sum(cpu_s.values()) >= _BUSY * cores * seconds
+    is_busy = sum(cpu_s.values()) >= _BUSY * facts.cores * facts.seconds
     sentences, figures, total = (
-        (_BUSY_WITH, cpu_s, sum(cpu_s.values())) if is_busy else (_WAITED_FOR, waited_s, seconds)
+        (_BUSY_WITH, cpu_s, sum(cpu_s.values())) if is_busy else (_WAITED_FOR, waited_s, facts.seconds)
     )
     stage = max(figures, key=lambda name: figures[name])
     if not is_busy and load is not None and load.idle < 1 - _BUSY:
         advice, has_room = _OTHERS.format(others=load.others, idle=load.idle), False
     else:
         share = min(1.0, figures[stage] / max(total, 1e-9))
-        advice = sentences[stage].format(share=share, idle="" if load is None else _IDLE)
+        idle, faster = "" if load is None else _IDLE, _FASTER[facts.is_fastest]
+        advice = sentences[stage].format(share=share, idle=idle, faster=faster)
         has_room = not is_busy and load is not None and stage in ("read", "decode")
-    return Bottleneck(stage, advice + _workers_advice(workers, cores, has_room=has_room))
+    return Bottleneck(stage, advice + _workers_advice(facts.workers, facts.cores, has_room=has_room))
 
 
 def _workers_advice(workers: int | None, cores: float, *, has_room: bool) -> str:

@@ -49,6 +49,15 @@ def read_error(error: OSError | MemoryError | pa.ArrowException) -> ImageError:
     return ImageError("read", "unreadable", getattr(error, "strerror", None) or str(error))
 
 
+def _no_images() -> int:
+    """Read nothing ahead."""
+    return 0
+
+
+def _no_requests() -> None:
+    """Give up nothing."""
+
+
 def _no_progress(n_listed: int) -> None:
     """Report nothing."""
 
@@ -63,9 +72,14 @@ class SourceOptions:
         id: Column or key of the ids, also in a file of labels; None looks for `id`, else the id is the image's path.
         label: Column or key of the labels, in the file of labels if there is one; None looks for a common name.
         label_from: A regular expression: its first match in an image's id gives the label; None for `labels`.
+        query: The query that chooses the images of a database.
+        boxes: File or folder of boxes, each of which is a row in place of its image; None for whole images.
+        frames: Which frames of files with several are rows: `first`, `all`, a number, or seconds of a video as `2s`.
         max_bytes: Size of the largest file that is read.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
+        allow_private: Whether images of the web may be at addresses that are not public.
+        keep: Folder where images of the web are kept; None for nowhere.
         on_progress: Called now and then with the number of images listed so far.
     """
 
@@ -74,9 +88,14 @@ class SourceOptions:
     id: str | None = None
     label: str | None = None
     label_from: str | None = None
+    query: str | None = None
+    boxes: str | None = None
+    frames: str = "first"
     max_bytes: int = MAX_BYTES
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
+    allow_private: bool = False
+    keep: str | None = None
     on_progress: Callable[[int], None] = _no_progress
 
     def folder_label(self, name: str) -> str | None:
@@ -92,8 +111,9 @@ class SourceOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that decide which images and labels are listed, as stored with a table."""
-        names = ("image", "id", "label", "label_from")
+        names = ("image", "id", "label", "label_from", "query", "boxes")
         columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        columns |= {"frames": self.frames} if self.frames != "first" else {}
         return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})
 
 
@@ -126,6 +146,8 @@ class Source:
         notes: Sentences about input that is interpreted in a way the user may not expect.
         unpaired: Number of members of archives that describe a missing image.
         n_repeated_keys: Number of keys of archives that occur in more than one sample.
+        read_ahead: Returns how many images to request before they are decoded, where a single one may be slow.
+        cancel: Gives up what `read` is waiting for.
     """
 
     listing: Listing
@@ -137,6 +159,8 @@ class Source:
     notes: tuple[str, ...] = ()
     unpaired: int = 0
     n_repeated_keys: int = 0
+    read_ahead: Callable[[], int] = _no_images
+    cancel: Callable[[], None] = _no_requests
 
     def to_json(self, failed: pa.Table) -> dict[str, Any]:
         """Return the fields of a run's JSON document that describe the source.

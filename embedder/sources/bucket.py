@@ -1,4 +1,4 @@
-"""Folders and shards in buckets: `s3://` and `gs://`."""
+"""Folders and shards in buckets, `s3://` and `gs://`, and in data sets of the Hugging Face Hub, `hf://`."""
 
 import fnmatch
 import glob
@@ -23,11 +23,18 @@ _ENVIRONMENT = (
 )
 
 
+_OF_HUB = (
+    "Write hf://datasets/USER/NAME, with a folder or pattern below it; a private one needs HF_TOKEN, another server"
+    " HF_ENDPOINT."
+)
+
+
 def open_remote(uri: str, options: SourceOptions) -> Source:
     """List the images of a bucket.
 
     Args:
-        uri: `s3://BUCKET/PREFIX` or `gs://BUCKET/PREFIX`: a folder, one object, or a pattern with `*` and `?`.
+        uri: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `hf://datasets/USER/NAME/PREFIX`: a folder, one object, or a
+            pattern with `*` and `?`.
         options: How to read it.
 
     Returns:
@@ -77,10 +84,14 @@ def _list_objects(base: str) -> list[Any]:
         (info,) = system.get_file_info([path])
         infos = [info] if info.is_file else system.get_file_info(FileSelector(path, recursive=True))
     except FileNotFoundError as error:
-        raise InputError(f"{base} does not exist.", hint=_ENVIRONMENT) from error
+        raise InputError(f"{base} does not exist.", hint=_hint(base)) from error
     except OSError as error:
-        raise InputError(f"{base} can't be listed: {error}.", hint=_ENVIRONMENT) from error
+        raise InputError(f"{base} can't be listed: {error}.", hint=_hint(base)) from error
     return sorted((info for info in infos if info.is_file), key=lambda info: info.path.split("/"))
+
+
+def _hint(base: str) -> str:
+    return _OF_HUB if base.startswith("hf://") else _ENVIRONMENT
 
 
 def _records(images: Sequence[Any], base: str, options: SourceOptions) -> Iterator[ImageRecord]:

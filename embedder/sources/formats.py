@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from frieze.core import InputError
+from frieze.embedder.sources.archives.arrow_file import open_arrow, read_arrow_row
 from frieze.embedder.sources.archives.parquet import open_parquet, read_row
+from frieze.embedder.sources.archives.stacks import open_stacks, read_stacked
 from frieze.embedder.sources.archives.tar import open_tar, read_member
 from frieze.embedder.sources.archives.tfrecord import open_tfrecord, read_record
 from frieze.embedder.sources.archives.zip_archive import open_zip, read_zipped
 from frieze.embedder.sources.base import File, Source, SourceOptions
+from frieze.embedder.sources.tables.database import open_database, read_queried
 from frieze.embedder.sources.tables.manifest import open_manifest
 from frieze.embedder.sources.tables.path_list import open_list
 
@@ -43,14 +46,19 @@ KINDS: dict[str, Kind] = {
         read_record,
     ),
     "zip": Kind("zip archives", re.compile(r"\.zip$"), open_zip, read_zipped),
+    "stack": Kind(
+        "files of arrays", re.compile(r"\.(npy(\.gz)?|npz|h5|hdf5)$|idx[34]-ubyte(\.gz)?$"), open_stacks, read_stacked
+    ),
     "parquet": Kind("Parquet files", re.compile(r"\.parquet$"), open_parquet, read_row),
+    "arrow": Kind("Arrow files", re.compile(r"\.arrow$"), open_arrow, read_arrow_row),
     "csv": Kind("CSV manifests", re.compile(r"\.(csv|tsv)$"), open_manifest),
     "jsonl": Kind("JSONL manifests", re.compile(r"\.(jsonl|ndjson)$"), open_manifest),
+    "database": Kind("databases", re.compile(r"\.(db|sqlite3?|duckdb)$"), open_database, read_queried),
     "list": Kind("lists of paths", re.compile(r"\.(txt|lst)$"), open_list),
 }
 """All kinds; the first match wins."""
 
-SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet")
+SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet", "arrow")
 """Kinds of the shards that a folder without image files may hold."""
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 from frieze.core import ImageError, InputError, Rows
 from frieze.embedder.sources.base import Content, Listing, Source, SourceOptions
+from frieze.embedder.sources.boxes.crop import read_part
 from frieze.embedder.sources.files import read_uri, to_uri
 from frieze.embedder.sources.listing import ImageRecord, ListedImages, build_listing
 from frieze.embedder.sources.tables.column_names import pop_label, pop_text
@@ -127,7 +128,7 @@ def _item(element: Any, number: int, options: SourceOptions) -> _Item:
         columns = {"image": element}
     image = columns.pop("image", None)
     name = pop_text(columns, ["id"])
-    label, label_from = pop_label(columns, ["label"])
+    label, label_from = pop_label(columns, None, ["label"])
     name = str(number) if name is None else name
     uri = to_uri(os.path.abspath(image)) if isinstance(image, str | Path) else f"memory:{name}"
     return _Item(name, uri, None if options.labels == "none" else label, image, columns, label_from)
@@ -198,7 +199,8 @@ def encode(image: Any, max_bytes: int) -> bytes:
         ImageError: The object is no image of a supported type, or has more than `max_bytes`.
     """
     if isinstance(image, str | Path):
-        return read_uri(to_uri(os.path.abspath(image)), max_bytes=max_bytes)
+        uri = to_uri(os.path.abspath(image))
+        return read_part(uri, lambda whole: read_uri(whole, max_bytes=max_bytes))
     data = bytes(image) if isinstance(image, bytes | bytearray | memoryview) else _to_tiff(image)
     if len(data) > max_bytes:
         raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {max_bytes}")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import Rows
+from frieze.embedder.sources.label_lists import LABELS, has_several, is_list, to_label_lists
 from frieze.features import LISTING, Failure, user_columns
 
 _BATCH_ROWS = 16_384
@@ -109,9 +110,14 @@ def _join(batches: list[_Batch]) -> pa.Table:
     names = list(dict.fromkeys(name for batch in batches for name in batch.columns))
     label_from = pa.chunked_array([batch.label_from for batch in batches])
     for stored_as, name in zip(user_columns(names), names, strict=True):
-        column = _without_labels(_join_column(batches, name), pc.equal(label_from, name))
-        if column is not None:
-            images = images.append_column(stored_as, column)
+        is_label = pc.equal(label_from, name)
+        column = _without_labels(_join_column(batches, name), is_label)
+        if column is None:
+            continue
+        if is_list(column.type) and has_several(column) and pc.any(is_label).as_py():
+            column = to_label_lists(column.to_pylist(), images["label"].to_pylist())
+            stored_as = LABELS if LABELS not in {*names, *images.column_names} - {name} else stored_as  # noqa: PLW2901
+        images = images.append_column(stored_as, column)
     return images
 
 
@@ -122,7 +128,7 @@ def _without_labels(column: Any, is_label: pa.ChunkedArray) -> Any:
     """
     if not pc.any(is_label).as_py():
         return column
-    if not pa.types.is_list(column.type) or (pc.max(pc.list_value_length(column)).as_py() or 0) > 1:
+    if not is_list(column.type) or has_several(column):
         return column
     rows = pa.array(np.arange(len(column)), mask=np.asarray(pc.fill_null(is_label, False)))  # noqa: FBT003  Arrow's own
     rest = column.take(rows)

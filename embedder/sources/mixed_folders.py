@@ -45,7 +45,8 @@ def _names_files(path: str) -> bool:
 
 def may_hold_shards(folder: str) -> bool:
     """Return whether a folder can hold shards: it is no output folder of Frieze."""
-    return not any(os.path.exists(f"{folder}/{name}") for name in _OUTPUT_FILES)
+    is_tfds = os.path.exists(f"{folder}/dataset_info.json")  # whose features.json is another
+    return is_tfds or not any(os.path.exists(f"{folder}/{name}") for name in _OUTPUT_FILES)
 
 
 def find_shards(paths: Iterable[str]) -> list[str]:

@@ -12,15 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from frieze.core import InputError, counted, is_remote
+from frieze.core import ImageError, InputError, counted, is_remote
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.embedder.sources.base import File, Source, SourceOptions
+from frieze.embedder.sources.boxes.crop import read_part
+from frieze.embedder.sources.boxes.expand import with_boxes
+from frieze.embedder.sources.boxes.read import read_boxes
 from frieze.embedder.sources.bucket import open_remote
+from frieze.embedder.sources.entry_points import is_registered, open_registered, read_registered
 from frieze.embedder.sources.exclude import ExcludePatterns
 from frieze.embedder.sources.files import read_uri, to_path, to_uri
 from frieze.embedder.sources.folder import is_image_name, open_files, open_folder
 from frieze.embedder.sources.formats import KINDS, file_kind, open_kind
+from frieze.embedder.sources.frames import FIRST, read_frames, split_frame
 from frieze.embedder.sources.glob_pattern import GlobPattern
 from frieze.embedder.sources.in_memory import NAME, open_in_memory
 from frieze.embedder.sources.mixed_folders import (
@@ -36,18 +41,20 @@ from frieze.embedder.sources.tables.labels import join_labels, read_labels_of_so
 from frieze.embedder.sources.tables.path_list import STDIN, open_stdin
 from frieze.embedder.sources.unicode_text import with_normalized_labels
 from frieze.embedder.sources.walk import Walk
+from frieze.embedder.sources.web.fetch import FetchOptions, is_web
+from frieze.embedder.sources.web.read import fetch_image
 
 LABELS = ("folder", "none")
 """Where labels come from, besides a file: the parent folder's name, or nowhere."""
 
 
-_PATH_LISTS = ("parquet", "csv", "jsonl", "list")
+_PATH_LISTS = ("parquet", "csv", "jsonl", "list", "database")
 """Kinds of files that may refer to images by path."""
 
 
 _SOURCES = (
-    "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl or .txt file,"
-    " - for a list of paths on stdin, or s3://BUCKET/PREFIX"
+    "a folder of images or of shards, one image, a glob, a .tar, .zip, .tfrecord, .parquet, .csv, .jsonl, .txt, .h5 or"
+    " .npy file, a database, - for a list of paths on stdin, or s3://BUCKET/PREFIX"
 )
 
 
@@ -68,12 +75,17 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     Raises:
         InputError: The source does not exist or holds no image.
     """
+    if options.query is not None and file_kind(str(source)) != "database":
+        raise InputError(
+            f"{source} is no database, so `query` means nothing there.", hint="Leave `query` out, or give a .db file."
+        )
     pattern = None if options.label_from is None else compile_label_pattern(options.label_from)
     if pattern is not None and options.labels != "folder":
         raise InputError(
             f"`label_from` and `labels={options.labels!r}` both say where labels come from.",
             hint="Leave one of the two out.",
         )
+    boxes = None if options.boxes is None else read_boxes(options.boxes)
     if options.labels in LABELS:
         opened = _open(source, options)
         _check_has_columns(opened, {"image": options.image, "id": options.id, "label": options.label})
@@ -82,7 +94,13 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = _open(source, dataclasses.replace(options, label=None))
         _check_has_columns(opened, {"image": options.image})
         opened = join_labels(opened, labels)
+    if options.frames != FIRST and (opened.has_columns or not isinstance(source, str | Path) or is_remote(str(source))):
+        raise InputError(
+            "`frames` is for folders, globs and files on disk.",
+            hint="Leave `frames` out, or give the folder of the files.",
+        )
     opened = _without_excluded(opened, options)
+    opened = opened if boxes is None else with_boxes(opened, boxes)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _no_images_error(opened, source)
     opened = opened if pattern is None else label_from_paths(opened, pattern)
@@ -148,6 +166,8 @@ def _check_has_columns(source: Source, columns: dict[str, str | None]) -> None:
 def _open(source: Any, options: SourceOptions) -> Source:
     if not isinstance(source, str | Path):
         return open_in_memory(source, options)
+    if is_registered(source):
+        return open_registered(str(source), options)
     return open_stdin(options) if source == STDIN else _open_path(str(source), options)
 
 
@@ -155,8 +175,8 @@ def is_listed_as(source: Any, name: str) -> bool:
     """Return whether a source is the one with this name in a stored listing, without listing it."""
     if not isinstance(source, str | Path):
         current = NAME
-    elif source == STDIN:
-        current = STDIN
+    elif source == STDIN or is_registered(source):
+        current = str(source)
     elif is_remote(str(source)):
         current = str(source).rstrip("/")
     else:
@@ -166,7 +186,7 @@ def is_listed_as(source: Any, name: str) -> bool:
 
 def has_columns(source: Any) -> bool:
     """Return whether a source has columns, such as a manifest, by its name and without listing it."""
-    return isinstance(source, str | Path) and file_kind(str(source)) not in (None, "list")
+    return is_registered(source) or (isinstance(source, str | Path) and file_kind(str(source)) not in (None, "list"))
 
 
 def _open_path(source: str, options: SourceOptions) -> Source:
@@ -188,9 +208,16 @@ def _open_path(source: str, options: SourceOptions) -> Source:
 def _to_local(source: str) -> Path:
     if "://" not in source:
         return _normalized(Path(source).absolute())
+    if is_web(source):
+        how = f"printf '%s\\n' {shlex.quote(source)} | frieze embed - --out OUT"
+        raise InputError(
+            f"{source} is a URL: images of the web are read from a list or manifest of URLs.",
+            hint=f"Write URLs to a .txt file, one a line, or a .csv with a column url. For this one: {how}",
+        )
     if not source.startswith("file://"):
         raise InputError(
-            f"{source} can't be read: images are read from disk, s3:// or gs://.", hint=f"SOURCE is {_SOURCES}."
+            f"{source} can't be read: images are read from disk, s3://, gs:// or lists of URLs.",
+            hint=f"SOURCE is {_SOURCES}.",
         )
     return _normalized(Path(os.fsdecode(to_path(source))).absolute())
 
@@ -264,11 +291,28 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
 
 
 def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read one image by its stored URI, also from inside an archive.
+    """Read one image by its stored URI, also from inside an archive, or from a public address of the web.
+
+    Of a part of an image these are the pixels, as a PPM file.
 
     Raises:
-        ImageError: The image can't be read, is none by its signature, or is larger than `max_bytes`.
+        ImageError: The image can't be read, is none by its signature, or is larger than `max_bytes`, or a part has no
+            pixel.
     """
+    return read_part(uri, lambda whole: _read_whole(whole, max_bytes))
+
+
+def _read_whole(uri: str, max_bytes: int) -> bytes:
+    """Read a whole image."""
+    if is_registered(uri):
+        return read_registered(uri)
+    if is_web(uri):
+        return fetch_image(uri, FetchOptions(max_bytes=max_bytes))
+    if split_frame(uri) is not None:
+        (content,) = read_frames([uri], max_bytes=max_bytes)
+        if isinstance(content, ImageError):
+            raise content
+        return content
     container, kind = uri, None
     while "/" in container.rstrip("/") and (kind is None or kind.read is None):
         container = container.rpartition("/")[0]

@@ -221,6 +221,8 @@ def read_batches(path: Path, start: int = 0, columns: list[str] | None = None) -
         while groups and (n_rows := table.metadata.row_group(groups[0]).num_rows) <= start:
             start -= n_rows
             groups.pop(0)
+        if not groups:  # which pyarrow 18 refuses
+            return
         for batch in table.iter_batches(BATCH_ROWS, row_groups=groups, columns=columns):
             batch.validate(full=True)  # Parquet does not promise that text is UTF-8
             if start < len(batch):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
+from frieze.api.box_rows import IMAGE, holds_boxes
 from frieze.api.confirming import can_compare, comparison_progress, find_copies
 from frieze.api.paths import scratch_folder
 from frieze.core import Rows
@@ -106,8 +107,12 @@ def split_by_group(config: "SplitConfig", table: Features, near: Path, *, group:
         config: The split without groups.
         table: The table.
         near: A path beside which a temporary index of the table may be written.
-        group: A column, or `duplicates` for groups of near-duplicates; None for no groups.
+        group: A column, or `duplicates` for groups of near-duplicates; None for single rows, but boxes of one image
+            stay on one side, in one line.
     """
+    if group is None and not config.column and holds_boxes(table):
+        terminal.show_note("boxes of one image stay on one side of the split, as with `group='image'`.")
+        group = IMAGE
     if group == "duplicates":
         return dataclasses.replace(config, groups=lambda: number_groups(table, near))
     return dataclasses.replace(config, group=group)

@@ -4,7 +4,7 @@ from typing import Any
 
 from frieze.api import export_folder
 from frieze.core import InputError, TablePath
-from frieze.features import count_reasons, open_features, read_failures
+from frieze.features import count_reasons, is_features, open_features, read_failures
 
 FILES = {"features": "features.json", "index": "index.json", "head": "head.json", "export": export_folder.NAME}
 """Kind -> the JSON file that identifies it."""
@@ -19,7 +19,8 @@ _ARTICLES = {"features": "a table of features", "index": "an index", "head": "a 
 
 def folder_kind(path: TablePath) -> str | None:
     """Return the kind of a folder: `features`, `index`, `head` or `export`; None for anything else."""
-    return next((kind for kind, name in FILES.items() if (path / name).is_file()), None)
+    kind = next((kind for kind, name in FILES.items() if (path / name).is_file()), None)
+    return None if kind == "features" and not is_features(path) else kind
 
 
 def check_kind(path: TablePath, expected: str) -> None:

@@ -239,6 +239,8 @@ _EMBED_FIELDS = (
     "narrow_range",
     "first_of_several",
     "colour_profiles",
+    "converted_profiles",
+    "unusable_profiles",
     "white_by_transparency",
     "ignored",
     "ignored_formats",
@@ -275,7 +277,8 @@ def predict(
 
     Returns:
         `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what is not read of
-        the source, `narrow_range`, `first_of_several`, `colour_profiles` and `white_by_transparency`, as in `embed`.
+        the source, `narrow_range`, `first_of_several`, `colour_profiles`, `converted_profiles`, `unusable_profiles` and
+        `white_by_transparency`, as in `embed`.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.

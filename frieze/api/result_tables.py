@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from frieze.core import check_table_file, write_table_file
+from frieze.features import import_library
 
 if TYPE_CHECKING:
     from frieze.indexing import Index
@@ -42,6 +43,30 @@ _FIRST_GROUPS = GROUPS.names[:6]
 """All that earlier versions wrote."""
 
 _OF_KEEPER = {"keep": True, "kind": None, "score": None, "overlap": 1.0}
+
+
+_SHOWN_HITS = 5
+
+
+class SearchResult(dict[str, Any]):
+    """The document of `frieze.search`, a dict, that prints as its hits and turns into a data frame."""
+
+    def __repr__(self) -> str:
+        lines = [f"SearchResult({len(self['queries'])} queries, k={self['k']}, {self['index']!r})"]
+        for row in hit_rows(self):
+            if row["rank"] <= _SHOWN_HITS:
+                label = "" if row["label"] is None else f"  {row['label']}"
+                lines.append(f"  {row['query']}  {row['rank']}.  {row['score']:.4f}  {row['id']}{label}")
+        return "\n".join(lines)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with a row per hit: query, rank, id, score, label, uri and the index's columns.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        rows = hit_rows(self)
+        return import_library("pandas").DataFrame(rows, columns=None if rows else HITS.names)
 
 
 def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:

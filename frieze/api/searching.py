@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frieze import terminal
+from frieze.api.box_rows import check_no_boxes
 from frieze.api.confirming import comparison_progress, find_copies
 from frieze.api.duplicate_script import check_script, write_script
 from frieze.api.folder_kinds import check_kind
@@ -11,7 +12,7 @@ from frieze.api.moving import check_move, move_copies, undo_moves
 from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
 from frieze.api.remembered_options import resolve_index_options
-from frieze.api.result_tables import check_groups, check_hits, write_groups, write_hits
+from frieze.api.result_tables import SearchResult, check_groups, check_hits, write_groups, write_hits
 from frieze.reports.html import check_page, write_report
 from frieze.search_document import SearchOptions, search_document
 
@@ -76,7 +77,7 @@ def search(
     html: str | Path | None = None,
     out: str | Path | None = None,
     force: bool = False,
-) -> dict[str, Any]:
+) -> SearchResult:
     """Find the most similar images.
 
     Args:
@@ -95,6 +96,7 @@ def search(
     Returns:
         For each query its hits, best first: id, score (higher is nearer), label, uri and the table's other columns. An
         image or vector in memory is named `image N` or `vector N`, by its number N among the queries, from 0.
+        The dict prints as its hits, and `.to_pandas()` has a row for each.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
@@ -114,9 +116,9 @@ def search(
     if html is not None:
         write_report(html, title="Search results", found=document)
     if out is None:
-        return document
+        return SearchResult(document)
     write_hits(to_local_path(out), document, opened)
-    return document | {"out": str(to_local_path(out)), "renamed": opened.renamed_in_tables}
+    return SearchResult(document | {"out": str(to_local_path(out)), "renamed": opened.renamed_in_tables})
 
 
 def duplicates(
@@ -170,6 +172,7 @@ def duplicates(
     outputs.check(force=force)
     check_kind(to_local_path(index), "index")
     opened = open_index(to_local_path(index))
+    check_no_boxes(opened, move_to=folder, script=outputs.script)
     if folder is not None:
         check_move(folder, opened, yes=yes)
     with comparison_progress() as progress:

@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import secrets
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,22 +37,70 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     Raises:
         InputError: The request can't be met; the hint says what to change.
     """
-    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(f"The page needs {', '.join(missing)}.", hint="Type: pip install 'frieze[web]'")
+    check_libraries()
     check_kind(to_local_path(index), "index")
     if head is not None:
         check_kind(to_local_path(head), "head")
+    with _listening(host, port) as listener:
+        head_path = None if head is None else to_local_path(head)
+        _serve(to_local_path(index), head_path, listener, host=host)
+
+
+def check_libraries() -> None:
+    """Check that the libraries of the page are installed.
+
+    Raises:
+        InputError: They are not.
+    """
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"The page needs {', '.join(missing)}.", hint="Type: pip install 'frieze[web]'")
+
+
+def serve_at(index: Path, *, port: int | None, opened: Callable[[str], None] | None) -> None:
+    """Serve a page on this machine, until Ctrl-C.
+
+    Args:
+        index: The index's folder.
+        port: Port to listen on; None for the usual one, or any free one where that is in use.
+        opened: Called with the address once it answers.
+
+    Raises:
+        InputError: The port is in use.
+    """
+    try:
+        listener = _listening(LOOPBACK, PORT if port is None else port)
+    except InputError:
+        if port is not None:
+            raise
+        listener = _listening(LOOPBACK, 0)
+    with listener:
+        _serve(index, None, listener, opened=opened)
+
+
+def _serve(
+    index: Path,
+    head: Path | None,
+    listener: socket.socket,
+    *,
+    host: str = LOOPBACK,
+    opened: Callable[[str], None] | None = None,
+) -> None:
     from frieze.web.collection import open_collection
     from frieze.web.thumbnails import cache_file
 
-    with _listening(host, port) as listener:
-        head_path = None if head is None else to_local_path(head)
-        collection = open_collection(to_local_path(index), head_path, cache_file(), find_duplicates=find_copies)
-        _run(collection, listener, names=frozenset({host.lower(), socket.gethostname().lower()}))
+    collection = open_collection(index, head, cache_file(), find_duplicates=find_copies)
+    names = frozenset({host.lower(), socket.gethostname().lower()})
+    _run(collection, listener, names=names, opened=opened)
 
 
-def _run(collection: "Collection", listener: socket.socket, *, names: frozenset[str]) -> None:
+def _run(
+    collection: "Collection",
+    listener: socket.socket,
+    *,
+    names: frozenset[str],
+    opened: Callable[[str], None] | None = None,
+) -> None:
     import uvicorn
 
     from frieze.web.app import make_app
@@ -65,8 +114,11 @@ def _run(collection: "Collection", listener: socket.socket, *, names: frozenset[
         )
         shown = f"[{host}]" if ":" in host else host
         n_images = counted(len(collection.index), "image")
-        terminal.show_message(f"{n_images} at http://{shown}:{port}/#token={token} (Ctrl-C ends it)")
+        page = f"http://{shown}:{port}/#token={token}"
+        terminal.show_message(f"{n_images} at {page} (Ctrl-C ends it)", is_error=True)  # also with --quiet
         terminal.show_message(_describe_log(collection))
+        if opened is not None:
+            opened(page)  # the socket listens: the browser waits for the first answer
         server.run(sockets=[listener])
     finally:
         collection.close()

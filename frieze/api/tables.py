@@ -53,10 +53,17 @@ def embed(
     id: str | None = None,  # noqa: A002  the option's name
     label: str | None = None,
     label_from: str | None = None,
+    query: str | None = None,
+    boxes: str | Path | None = None,
+    frames: str | int | None = None,
     exclude: str | Sequence[str] = (),
+    allow_private: bool = False,
+    keep: str | Path | None = None,
     max_pixels: int | str | None = None,
     max_bytes: int | str | None = None,
     accept_truncated: bool | None = None,
+    image_timeout: float | str | None = None,
+    stats: bool | None = None,
     shard_size: int = 4096,
     limit: int | None = None,
     retry_failures: bool = False,
@@ -112,11 +119,21 @@ def embed(
         label: Column of the labels; a usual name by default.
         label_from: A regular expression in place of `labels`: its first match in the path below the source gives the
             label, by its group (`batch_([0-9]+)/`) or as a whole.
+        query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
+        boxes: A file or folder of boxes (COCO, Pascal VOC, labelme, or a table with a path and x, y, width, height in
+            pixels): each box is a row in place of its image, with the id `IMAGE#x,y,w,h` and the box's label.
+        frames: Frames of a TIFF file or animation, and of videos: `first` (default; no videos), `all`, at most so many
+            a file, or `2s` for a frame of a video each two seconds.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
             below the source (`2019/**/small`).
+        allow_private: Fetch http and https URLs also from addresses that are not public.
+        keep: Folder where fetched images are kept by their sha256; a later run reads them from there.
         max_pixels: Refuse images of more pixels; 178,956,970 by default.
         max_bytes: Refuse files of more bytes; 1 GiB by default.
         accept_truncated: Accept truncated images, as far as they can be decoded.
+        image_timeout: Refuse images that take more seconds to decode; processes of their own then decode.
+        stats: Store picture statistics of a new table as columns: brightness, contrast, sharpness, entropy,
+            colourfulness and aspect.
         shard_size: Images in a new part.
         limit: Embed at most this many images in this run.
         retry_failures: Embed the images that failed before, and nothing else.
@@ -131,14 +148,15 @@ def embed(
     Raises:
         InputError: The request can't be met; the hint says what to change. What is stored stays.
     """
-    documents = _embed(**locals())
-    return documents if isinstance(out, list) else documents[0]
+    return _embed(**locals())
 
 
-def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
+def _embed(source: Any, *, dry_run: bool, **given: Any) -> Any:
     import frieze.embedder
 
+    makes_several = isinstance(given["out"], list)
     given["labels"] = absolute_labels(given["labels"])
+    given["boxes"] = given["boxes"] and str(Path(given["boxes"]).absolute())
     one_or_several = given["backbone"]
     given["backbone"] = (
         [_to_handle(one) for one in one_or_several] if isinstance(one_or_several, list) else _to_handle(one_or_several)
@@ -152,7 +170,8 @@ def _embed(source: Any, *, dry_run: bool, **given: Any) -> list[dict[str, Any]]:
     run = frieze.embedder.estimate_tables if dry_run else frieze.embedder.embed_tables
     with terminal.progress("Estimating" if dry_run else "Embedding", "images") as step:
         documents = run(source, requests, progress=step)
-    return [document | options for document, options in zip(documents, recalled, strict=True)]
+    documents = [document | options for document, options in zip(documents, recalled, strict=True)]
+    return documents if makes_several else documents[0]
 
 
 def _to_handle(backbone: Any) -> str | None:
@@ -184,6 +203,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
 
     Raises:
         TypeError: An option belongs to none of them.
+        InputError: Two options exclude each other.
     """
     from frieze.embedder import BackboneRequest, JobOptions, Limits, SourceOptions
 
@@ -192,6 +212,11 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     def take(*names: str) -> dict[str, Any]:
         return {name: left.pop(name) for name in names}
 
+    if left["boxes"] and left["stretch"]:
+        raise InputError(
+            "Boxes are cut from pixels of 8 bits, so that `stretch` would mean nothing.",
+            hint="Leave `stretch` or `boxes` out.",
+        )
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
@@ -199,10 +224,15 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
             "weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"
         ),
     )
-    limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated"))
+    limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated", "image_timeout"))
     exclude = tuple(left.pop("exclude"))
+    keep = left.pop("keep")
     source = SourceOptions(
-        exclude=exclude, max_bytes=limits.max_bytes, **take("labels", "image", "id", "label", "label_from")
+        exclude=exclude,
+        max_bytes=limits.max_bytes,
+        keep=None if keep is None else str(keep),
+        allow_private=left.pop("allow_private"),
+        **take("labels", "image", "id", "label", "label_from", "query", "boxes", "frames"),
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

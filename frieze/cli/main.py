@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from frieze.cli.options import complete_files
+
 if TYPE_CHECKING:
     from frieze.core import InputError
 
 _COMMANDS = {
+    "look": "Look at a folder of pictures in the browser.",
     "embed": "Embed every image of a source once.",
     "import": "Import vectors made elsewhere into a table of features.",
     "info": "Describe a folder.",
@@ -33,6 +36,7 @@ _COMMANDS = {
     "serve": "Open a page: search, classes, duplicates, a map.",
     "backbones": "List the named backbones.",
     "cache": "List the compiled backbones that are kept.",
+    "config": "List the defaults that variables and files set.",
 }
 """Command -> help. Each is a module of `frieze.cli.commands`, imported only when it runs."""
 _KEYWORDS = {"import": "import_vectors"}
@@ -54,6 +58,7 @@ class _Commands(click.Group):
             return None
         name = _KEYWORDS.get(cmd_name, cmd_name)
         command: click.Command = getattr(importlib.import_module(f"frieze.cli.commands.{name}"), name)
+        complete_files(command)
         return command
 
     def resolve_command(
@@ -87,7 +92,7 @@ class _Commands(click.Group):
             if not terminal.stdout_is_broken():
                 raise
             terminal.discard_output(sys.stdout)
-            terminal.show_message(f"Error: stdout can't be written: {error.strerror}.")
+            terminal.show_message(f"Error: stdout can't be written: {error.strerror}.", is_error=True)
             sys.exit(_INPUT_ERROR)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -133,5 +138,15 @@ class _Commands(click.Group):
     epilog="Example: frieze embed photos --out photos.features",
 )
 @click.version_option(package_name="frieze", prog_name="frieze")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Image collections into stored embeddings, searches and trained heads."""
+    name = context.invoked_subcommand
+    if name is None or name == "config" or {"-h", "--help"}.intersection(context.args):
+        return
+    from frieze.cli.settings import read_settings, to_default_map
+
+    command = context.command.get_command(context, name) if isinstance(context.command, click.Group) else None
+    if command is not None:
+        settings = read_settings(command, name, tuple(_COMMANDS))
+        context.default_map = {name: to_default_map(settings, command, name)}

@@ -5,17 +5,43 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 SOME_SKIPPED = 3
 _MOST_OF_ONE_CLASS = 0.9
 """Share of the most frequent class above which any head has a high accuracy."""
 _FITS = ("squash", "crop", "pad")
 _POOLS = ("avg", "max", "gem", "cls", "none")
+_DESCRIBE = ("info", "evaluate")
+"""Commands whose lines are the result asked for; others write something."""
 _RANGES = ("0..1", "-1..1", "0..255", "caffe", "torch", "clip")
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+
+def _set_quiet(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        from frieze import terminal  # here, so that --help does not wait for NumPy
+
+        terminal.set_quiet(is_quiet=True)
+        context.call_on_close(lambda: terminal.set_quiet(is_quiet=False))
+
+
+quiet = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_quiet,
+    help="Print only errors and the result asked for.",
+)
+
+
+def as_json(command: _Command) -> _Command:
+    """Add `--quiet` and `--json`."""
+    return quiet(click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")(command))
+
+
 verbose = click.option("-v", "--verbose", is_flag=True, help="Print all fields.")
 force = click.option("--force", is_flag=True, help="Replace what is there.")
 min_score = click.option(
@@ -29,6 +55,25 @@ seed = click.option(
 )
 
 
+class _FileName(click.types.StringParamType):
+    """A text for which shells complete names of files; it need not be one."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave the completion to the shell."""
+        del ctx, param
+        return [CompletionItem(incomplete, type="file")]
+
+
+_NAMES_OF_FILES = ("PATH", "FILE", "FOLDER", "HEAD", "SOURCE")
+
+
+def complete_files(command: click.Command) -> None:
+    """Let shells complete names of files for a command's arguments, and for options that take one."""
+    for one in command.params:
+        if one.type is click.STRING and (isinstance(one, click.Argument) or one.metavar in _NAMES_OF_FILES):
+            one.type = _FileName()
+
+
 def labels(command: _Command) -> _Command:
     """Add `--labels` and `--label`."""
     command = click.option("--label", metavar="COLUMN", help="Column of labels, of the table or of --labels FILE.")(
@@ -37,7 +82,7 @@ def labels(command: _Command) -> _Command:
     return click.option("--labels", metavar="FILE", help="Labels by id, in a CSV, TSV, JSONL or Parquet file.")(command)
 
 
-class _ImageSize(click.ParamType[int | str]):
+class _ImageSize(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.5
     """A side in pixels, or height and width."""
 
     name = "N|HxW"
@@ -137,7 +182,7 @@ def table_out(what: str) -> Callable[[_Command], _Command]:
     return lambda command: option(force(command))
 
 
-class Size(click.ParamType[int | None]):
+class Size(click.ParamType):  # type: ignore[type-arg]
     """A positive number, or `auto` for None."""
 
     name = "auto|N"
@@ -147,6 +192,23 @@ class Size(click.ParamType[int | None]):
         if value is None or value == "auto":
             return None
         return click.IntRange(min=1).convert(value, param, ctx)
+
+
+def show_changes(document: dict[str, Any]) -> None:
+    """Print which options a rerun kept or changed, and which settings do not apply because of it."""
+    from frieze import terminal
+
+    terminal.show_changes(document)
+    warn_of_settings(document)
+
+
+def warn_of_settings(document: dict[str, Any]) -> None:
+    """Print which settings of variables and files differ from the options that an output keeps."""
+    from frieze import terminal
+    from frieze.cli.settings import describe_conflicts
+
+    for line in describe_conflicts(document):
+        terminal.show_note(line)
 
 
 def warn_if_stale(document: dict[str, Any]) -> None:
@@ -272,7 +334,8 @@ def end_all(documents: Mapping[str, dict[str, Any]], *, unit: str = "image") -> 
 
     failed = {where: document["failed"] for where, document in documents.items() if document["failed"]}
     for where, n_failed in failed.items():
-        terminal.show_message(f"{counted(n_failed, unit)} can't be used{_reasons(documents[where])}: {where}")
+        skipped = f"{counted(n_failed, unit)} can't be used{_reasons(documents[where])}"
+        terminal.show_message(f"{skipped}: {where}", is_error=True)
     if failed:
         click.get_current_context().exit(SOME_SKIPPED)
 
@@ -283,6 +346,14 @@ def _reasons(document: dict[str, Any]) -> str:
     return f" ({', '.join(f'{reason} {n:,}' for reason, n in reasons.items())})" if isinstance(reasons, dict) else ""
 
 
+def show_summary(command: str, document: Mapping[str, Any], *, verbose: bool) -> None:
+    """Print the lines that accompany a table that a command prints: few, or all fields."""
+    from frieze import terminal
+    from frieze.cli.summaries import summarize
+
+    terminal.show_summary(terminal.to_lines(document) if verbose else summarize(command, document))
+
+
 def show(command: str, document: dict[str, Any], *, as_json: bool, verbose: bool) -> None:
     """Print a command's document on stdout: in a few lines, with `--verbose` all fields, or as JSON."""
     from frieze import terminal
@@ -290,6 +361,8 @@ def show(command: str, document: dict[str, Any], *, as_json: bool, verbose: bool
 
     if as_json:
         terminal.show_json(document)
+    elif terminal.is_quiet() and command not in _DESCRIBE:
+        return
     elif verbose:
         terminal.show_fields(document)
     else:

@@ -136,6 +136,68 @@ def _predict(document: Document) -> Iterator[str]:
     yield f"{counted(document['rows'], 'prediction')} in {document['out']}."
 
 
+def _duplicates(document: Document) -> Iterator[str]:
+    groups = counted(len(document["groups"]), "group")
+    counts = f"{groups} of copies, {document['n_exact']:,} of them of equal files"
+    rows, n_copies = counted(document["rows"], "image"), counted(document["n_duplicates"], "image")
+    yield f"{counts}, among {rows}: {n_copies} could go."
+    if document["n_look_alikes"]:
+        yield f"{counted(document['n_look_alikes'], 'image')} only look alike, and are not moved."
+
+
+_FINDINGS = {
+    "label": "labels likely wrong",
+    "duplicate_labels": "near-duplicates under two labels",
+    "duplicate_split": "near-duplicates on both sides of the split",
+    "outlier": "outliers",
+    "small_class": "in classes too small to be split",
+}
+
+
+def _audit(document: Document) -> Iterator[str]:
+    counts = [f"{n:,} {_FINDINGS[kind]}" for kind, n in document["counts"].items() if n]
+    unlabelled = f" ({document['n_unlabelled']:,} without a label)" if document["n_unlabelled"] else ""
+    rows = counted(document["rows"], "image")
+    yield f"Of {rows}{unlabelled}: {', '.join(counts) or 'no findings'}."
+    if document["accuracy"] is not None:
+        judged = counted(document["n_judged"], "image")
+        yield f"Heads that never saw them agree with {document['accuracy']:.3f} of the labels of {judged}."
+    yield f"All findings: {document['out']} ({_seconds(document['seconds'])})."
+
+
+def _compare(document: Document) -> Iterator[str]:
+    if "advice" in document:  # of backbones
+        yield document["advice"]
+        failed = f"; {document['failed']:,} can't be used" if document["failed"] else ""
+        yield f"On {document['sampled']:,} of {counted(document['images'], 'image')}{failed}."
+        return
+    n_classes = counted(len(document["classes"]), "class", "classes")
+    images = f"trained on {document['n_train']:,} images and scored on {document['n_test']:,} held-out ones"
+    yield f"{n_classes}, {images}, the same for all."
+    if document["test_copies"]:
+        yield f"{counted(document['test_copies'], 'held-out image')} also among the training images."
+    n_missing = document["n_without_part"] + document["n_left_out"]
+    if n_missing:
+        yield f"{counted(n_missing, 'image')} left out: see --verbose."
+
+
+def _map(document: Document) -> Iterator[str]:
+    kept = f", with {_percent(document['kept'])} of the variance" if document.get("kept") is not None else ""
+    points = f"{document['points']:,} of {counted(document['rows'], 'image')}"
+    yield f"{points} in {document['out']}{kept}."
+
+
+def _export(document: Document) -> Iterator[str]:
+    network = f"{document['head']} head on {document['backbone']}" if "head" in document else document["backbone"]
+    yield f"{network} in {document['out']} ({format_size(document['bytes'])})."
+    images = counted(document["checked"], "image")
+    if "largest_difference" in document:
+        difference = f"no probability differs by more than {document['largest_difference']:.2g}"
+    else:
+        difference = f"least cosine {document['least_cosine']:.6f}"
+    yield f"Checked against the original on {images}: {difference}."
+
+
 def _import(document: Document) -> Iterator[str]:
     imported = f"{document['imported']:,} imported, {document['unchanged']:,} unchanged"
     yield f"{counted(document['rows'], 'vector')} of {document['dim']:,} numbers in {document['out']}: {imported}."
@@ -215,6 +277,11 @@ _INFO: dict[str, Callable[[Document], Iterator[str]]] = {
 _SUMMARIES: dict[str, Callable[[Document], Iterator[str]]] = {
     "embed": _embed,
     "index": _index,
+    "duplicates": _duplicates,
+    "audit": _audit,
+    "compare": _compare,
+    "map": _map,
+    "export": _export,
     "label": _label,
     "train": _train,
     "evaluate": _evaluate,

@@ -3,7 +3,6 @@
 import contextlib
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,18 +30,18 @@ class HelperProcess:
             self._child = _start(main, (theirs.fileno(), *descriptors))
 
     @contextlib.contextmanager
-    def watched(self, make_error: Callable[[bool], Exception]) -> Iterator[None]:
+    def watched(self, make_error: Callable[[int | None], Exception]) -> Iterator[None]:
         """Raise an error in place of a broken connection.
 
         Args:
-            make_error: Makes it, given whether the process was killed from outside, as for lack of memory.
+            make_error: Makes it, given the exit code of the process: that of a signal is negative; None if it goes on.
         """
         try:
             yield
         except (EOFError, OSError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(_ENDING_S)
-            raise make_error(self._child.returncode == -signal.SIGKILL) from error
+            raise make_error(self._child.returncode) from error
 
     @staticmethod
     def other_end() -> tuple[Connection, list[int]]:

@@ -2,12 +2,14 @@
 
 import contextlib
 import importlib
+import importlib.util
 import io
 import logging
 import os
 import random
 import sys
 import threading
+import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -120,13 +122,32 @@ def import_keras_hub(needed_by: str) -> Any:
 
 
 def import_tensorflow_hub() -> Any:
-    """Import tensorflow_hub without the warning of its pkg_resources (tensorflow/hub#934)."""
+    """Import tensorflow_hub without the warning of its pkg_resources, or without that package (tensorflow/hub#934)."""
     import_tensorflow()
-    with warnings.catch_warnings(), _preserve_random_state():
+    with warnings.catch_warnings(), _preserve_random_state(), _pkg_resources():
         warnings.filterwarnings("ignore", message="pkg_resources is deprecated", category=UserWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning, module="pkg_resources|tensorflow_hub")
         import tensorflow_hub
     return tensorflow_hub
+
+
+@contextlib.contextmanager
+def _pkg_resources() -> Iterator[None]:
+    """Supply `pkg_resources` while the block runs, where setuptools has none (from 82 on).
+
+    tensorflow_hub 0.16.1 imports `parse_version` from it without declaring that it needs setuptools.
+    """
+    name = "pkg_resources"
+    if name in sys.modules or importlib.util.find_spec(name) is not None:
+        yield
+        return
+    module: Any = types.ModuleType(name)
+    module.parse_version = importlib.import_module("packaging.version").parse
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def import_openvino() -> Any:

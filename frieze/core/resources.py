@@ -5,7 +5,6 @@ import functools
 import math
 import os
 import re
-import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +110,11 @@ def peak_memory() -> int:
     """
     lines = _read(_PROCESS / "status").splitlines()
     highest = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
-    return highest or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
+    if highest:
+        return highest
+    import resource  # here: Windows has none
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
 
 
 def _free_of_machine() -> int | None:

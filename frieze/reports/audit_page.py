@@ -18,6 +18,9 @@ _SECTIONS = {
     ),
     "outlier": ("Outliers", "These are far from their class and from everything else."),
     "small_class": ("Classes too small", "Their labels were not judged."),
+    "dark": ("Dark", "These are much darker than the other images."),
+    "blurred": ("Blurred", "These have much less fine detail than the other images."),
+    "odd_size": ("Odd shapes", "The ratio of their sides is unlike that of the other images."),
 }
 """Kind -> heading and what it means."""
 _GROUPED_BY = {"duplicate_labels": "group", "duplicate_split": "group", "small_class": "label"}

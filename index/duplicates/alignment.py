@@ -87,16 +87,24 @@ class Picture:
         import cv2
 
         self.rgb = rgb
-        self.grey: Pixels = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        self.height, self.width = self.grey.shape
+        grey = self.grey
+        self.height, self.width = grey.shape
         size = [max(1, round(_TINY_PX * side / max(rgb.shape))) for side in (self.width, self.height)]
-        self.tiny: Floats = cv2.resize(self.grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        whole, inner = Box(0, 0, self.width, self.height), _inside_borders(self.grey)
+        self.tiny: Floats = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        whole, inner = Box(0, 0, self.width, self.height), _inside_borders(grey)
         self.boxes = [whole] if inner == whole else [whole, inner]
-        self.grids = np.stack([_to_grid(self.grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
+        self.grids = np.stack([_to_grid(grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
         self.oriented_grids = _orient(self.grids)
         self._features: dict[bool, Features] = {}
         self._is_periodic: bool | None = None
+
+    @property
+    def grey(self) -> Pixels:
+        """The grey picture, which is quickly made of the colours: it would take a fifth of a picture's memory."""
+        import cv2
+
+        grey: Pixels = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
+        return grey
 
     @property
     def is_periodic(self) -> bool:
@@ -107,8 +115,12 @@ class Picture:
 
     def features(self, *, mirrored: bool = False) -> Features:
         """Return local features of the picture, or of its mirror image."""
-        if mirrored not in self._features:  # no `cached_property`: before Python 3.12 threads wait for each other there
-            self._features[mirrored] = _mirror(self.grey, self.features()) if mirrored else _find_features(self.grey)
+        plain = self._features.get(False)  # no `cached_property`: before Python 3.12 threads wait for each other there
+        if plain is None:
+            plain = self._features[False] = _find_features(self.grey)
+        if mirrored and True not in self._features:  # asked after `plain`: another thread drops its keypoints last
+            self._features[True] = _mirror(self.grey, plain)
+            self._features[False] = plain._replace(keypoints=())  # nothing else asks for them, and they are large
         return self._features[mirrored]
 
 
@@ -278,7 +290,7 @@ def _mirror(grey: Pixels, features: Features) -> Features:
         scale = _SCALE**point.octave
         x = (round(grey.shape[1] / scale) - 1) * scale - point.pt[0]  # among whole pixels of its level
         mirrored.append(cv2.KeyPoint(x, point.pt[1], point.size, 180 - point.angle, point.response, point.octave))
-    return _to_features(*_detector().compute(np.ascontiguousarray(grey[:, ::-1]), mirrored))
+    return _to_features(*_detector().compute(np.ascontiguousarray(grey[:, ::-1]), mirrored))._replace(keypoints=())
 
 
 def _to_features(keypoints: Sequence[Any], descriptors: Pixels | None) -> Features:

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from frieze.core import Rows
 from frieze.indexing.duplicates.compare import Match
 
 _BLOCK = 2048  # pairs whose rows are compared in turn: of as many images as are kept in memory
+_N_STREAMS = 4  # parts of the pairs that go on side by side: processes that are far apart share few images
 
 Compare = Callable[[Rows, npt.NDArray[np.bool_]], list[Match | None]]
 """Pairs int64 [n, 2], and where to be thorough bool [n] -> how they match."""
@@ -137,9 +138,11 @@ def _compare_candidates(
 ) -> _Chains:
     """Compare the candidates but for pairs of rows that a chain connects already; return the chains."""
     chains = _Chains()
-    for start in range(0, len(pairs), _BLOCK):
-        progress(start, len(pairs))
-        block, thorough = pairs[start : start + _BLOCK], by_features[start : start + _BLOCK]
+    n_done = 0
+    for places in _blocks(len(pairs)):
+        progress(n_done, len(pairs))
+        n_done += len(places)
+        block, thorough = pairs[places], by_features[places]
         turns = _turns(block[:, 0])
         for turn in range(int(turns.max()) + 1):
             at = [i for i in np.flatnonzero(turns == turn).tolist() if not chains.are_joined(*block[i].tolist())]
@@ -150,6 +153,14 @@ def _compare_candidates(
                     chains.join(*pair)
     progress(len(pairs), len(pairs))
     return chains
+
+
+def _blocks(n_pairs: int) -> Iterator[Rows]:
+    """Yield the places of pairs, ascending: each time a piece of each of several streams."""
+    streams = np.array_split(np.arange(n_pairs), _N_STREAMS)
+    size = max(1, _BLOCK // _N_STREAMS)
+    for start in range(0, len(streams[0]), size):
+        yield np.concatenate([stream[start : start + size] for stream in streams])
 
 
 def _turns(rows: Rows) -> Rows:

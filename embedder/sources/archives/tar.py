@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -12,9 +13,10 @@ from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image
 from frieze.embedder.sources.archives.base import Archive, open_archives, read_byte_range, to_member_uri
+from frieze.embedder.sources.archives.compressed import CompressedFile, content_bytes, open_archive
 from frieze.embedder.sources.archives.webdataset import WebDatasetSamples, split_name
 from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
-from frieze.embedder.sources.files import open_uri, stat_uri, to_id
+from frieze.embedder.sources.files import stat_uri, to_id
 from frieze.embedder.sources.folder import is_image_name
 from frieze.embedder.sources.listing import ImageRecord
 from frieze.embedder.sources.tables.column_names import LABEL, pop_label, pop_text
@@ -64,7 +66,7 @@ def read_member(uri: str, below: str) -> bytes:
         member = members[f"{uri}/{below}"]
         if member.size_bytes > MAX_BYTES:
             raise ImageError("read", "too large", f"the image has {member.size_bytes} bytes")
-        with open_uri(uri) as file:
+        with open_archive(uri, MAX_BYTES) as file:
             return read_byte_range(file, member.offset, member.size_bytes)
     except (OSError, MemoryError) as error:
         raise read_error(error) from error
@@ -81,7 +83,7 @@ class _Member:
 @functools.lru_cache(1)
 def _index(uri: str, stat: tuple[int, int]) -> dict[str, _Member]:
     """Return the images of an archive by URI, cached until size or time change."""
-    with open_uri(uri) as file:
+    with open_archive(uri, MAX_BYTES) as file:
         scan = _Scan(Archive(0, "", uri, SourceOptions(), stat), file)
     return {to_member_uri(uri, image.name): image for image in reversed(scan.images)}  # the first of a name wins
 
@@ -103,8 +105,8 @@ def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
 def _take_label(columns: dict[str, Any], name: str, options: SourceOptions) -> tuple[str | None, str | None]:
     if options.labels != "folder":
         return None, None
-    label, label_from = pop_label(columns, [options.label] if options.label is not None else LABEL)
-    if options.label is None and label is None:
+    label, label_from = pop_label(columns, options.label, LABEL)
+    if options.label is None and label is None and label_from is None:
         label = options.folder_label(name)
     return label, label_from
 
@@ -121,8 +123,9 @@ class _Scan:
         self._damaged: set[str] = set()
         self._likely_texts: list[str] = []
         with archive.record_errors():
-            for member in _members(file, archive.stat[0]):
+            for member in _members(file, content_bytes(file, archive.stat[0])):
                 self._add_member(member)
+        self._drop_cut()
         self._follow_links()
         archive.unpaired = list(self._find_unpaired())
         described = {split_name(image.name)[0] for image in self.images}
@@ -130,6 +133,11 @@ class _Scan:
         for name in archive.unpaired:
             if split_name(name)[1] in _TEXT_ENDINGS:
                 archive.ignore(name)
+
+    def _drop_cut(self) -> None:
+        """Drop the last image of a compressed archive that ends within it, which is recorded as damaged."""
+        end = self._file.end if isinstance(self._file, CompressedFile) else sys.maxsize
+        self.images = [image for image in self.images if image.offset + image.size_bytes <= end]
 
     def _find_unpaired(self) -> Iterator[str]:
         """Yield texts that describe no image; an additional dot separates `22.05.cls` from `22.05.png`."""
@@ -264,7 +272,7 @@ def _members(file: BinaryIO, size_bytes: int) -> Iterator[tarfile.TarInfo]:
                 at = archive.offset
                 yield member
         _check_end(file, at)
-    except OSError:
+    except (OSError, ImageError):
         raise
     except Exception as error:  # invalid headers make tarfile raise nearly anything
         raise ImageError("list", "damaged archive", f"damaged at byte {at}: {error}") from error

@@ -1,6 +1,6 @@
-"""TFRecord files of `tf.train.Example`, listed and read without TensorFlow.
+"""TFRecord files of `tf.train.Example` and `tf.train.SequenceExample`, listed and read without TensorFlow.
 
-Source: tensorflow/core/lib/io/record_writer.h (the framing), tensorflow/core/example/{example,feature}.proto.
+Source: tensorflow/core/lib/io/record_writer.h (the framing).
 """
 
 import contextlib
@@ -17,34 +17,20 @@ import pyarrow.compute as pc
 
 from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
-from frieze.embedder.images.signatures import is_image
-from frieze.embedder.sources.archives.base import Archive, open_archives
+from frieze.embedder.sources.archives.base import Archive, ByteRanges, open_archives
+from frieze.embedder.sources.archives.compressed import content_bytes, open_archive
+from frieze.embedder.sources.archives.example import Record, parse
+from frieze.embedder.sources.archives.record_images import RecordImage, find_images, image_names, is_known, list_names
+from frieze.embedder.sources.archives.tfds import read_dataset_info
 from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
-from frieze.embedder.sources.files import open_uri, stat_uri
+from frieze.embedder.sources.files import stat_uri
 from frieze.embedder.sources.listing import ImageRecord
-from frieze.embedder.sources.tables.column_names import IMAGE, LABEL, pop_label, pop_text
+from frieze.embedder.sources.tables.column_names import LABEL, pop_label, pop_text
 
 _FRAME = struct.Struct("<QI")  # length and its checksum; the record and its checksum follow
 _CHECKSUM = struct.Struct("<I")
-_UNSUPPORTED = "unsupported"
-
-_MESSAGES = {
-    "BytesList": [("value", "repeated", "bytes")],
-    "FloatList": [("value", "repeated", "float")],
-    "Int64List": [("value", "repeated", "int64")],
-    "Feature": [
-        ("bytes", "optional", "BytesList"),
-        ("floats", "optional", "FloatList"),
-        ("ints", "optional", "Int64List"),
-    ],
-    "Entry": [("key", "optional", "bytes"), ("value", "optional", "Feature")],
-    "Features": [("feature", "repeated", "Entry")],
-    "FeatureList": [("feature", "repeated", "Feature")],
-    "ListEntry": [("key", "optional", "bytes"), ("value", "optional", "FeatureList")],
-    "FeatureLists": [("entry", "repeated", "ListEntry")],
-    "Example": [("features", "optional", "Features"), ("lists", "optional", "FeatureLists")],  # of a SequenceExample
-}
-"""Fields of each Protobuf message, numbered from 1, as on the wire, where a map is a list of entries."""
+_DAMAGED = "damaged archive"
+_MAX_FRAMES = 1 << 20
 
 
 def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -53,17 +39,17 @@ def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) ->
     Args:
         files: The files.
         source: The source as the user typed it.
-        options: `image`, `id` and `label` are names of features. By default the image is the first feature with the
-            signature of an image, common names first.
+        options: `image`, `id` and `label` are names of features; by default as in `find_images`.
 
     Returns:
-        One image a record. The other features are its columns: a value where no record has several, else a list; bytes
-        as text, dropped where they are none. A record with a wrong checksum is a failure.
+        One image a record; of a SequenceExample, and of a feature that holds several, one a frame. The other features
+        are its columns: a value where no record has several, else a list; bytes as text, dropped where they are none. A
+        record with a wrong checksum is a failure.
 
     Raises:
         InputError: As in `open_archives`.
     """
-    opened = open_archives(files, source, options, _find)
+    opened = open_archives(files, source, options, _find, reader=_Records)
     listing = dataclasses.replace(opened.listing, images=_unwrap(opened.listing.images))
     return dataclasses.replace(opened, listing=listing)
 
@@ -73,88 +59,117 @@ def read_record(uri: str, below: str) -> bytes:
 
     Args:
         uri: URI of the file.
-        below: The rest of the image's URI: number of the record and, where an option named it, the feature.
+        below: The rest of the image's URI: number of the record, of the frame where it has several and, where an
+            option named it, the feature.
 
     Raises:
         ImageError: The image can't be read.
     """
-    number, _, feature = below.partition("/")
+    number, _, rest = below.partition("/")
+    frame, _, feature = rest.partition("/")
     try:
         offset, size_bytes = _index(uri, stat_uri(uri))[int(number)]
-        with open_uri(uri) as file:
-            features = _parse(_read(file, offset, size_bytes, MAX_BYTES))
-        image: bytes = features[_image_names(features, feature or None)[0]][0]
+        with open_archive(uri, MAX_BYTES) as file:
+            record = parse(_read(file, offset, size_bytes, MAX_BYTES))
+        if frame.isdecimal() and not image_names(record.features, rest):
+            images = {str(image.frame): image for image in find_images(record, feature or None)}
+            return images[frame].encode()
+        return next(find_images(record, rest or None)).encode()
     except (OSError, MemoryError) as error:
         raise read_error(error) from error
-    except (ValueError, LookupError) as error:
+    except (ValueError, LookupError, StopIteration) as error:
         raise ImageError("read", "missing", f"{uri} holds no image {below}") from error
-    return image
 
 
 @functools.lru_cache(1)
 def _index(uri: str, stat: tuple[int, int]) -> list[tuple[int, int]]:
     """Return offset and size of each record, cached until size or time change."""
     records: list[tuple[int, int]] = []
-    with open_uri(uri) as file, contextlib.suppress(ImageError):  # records after the damage are not listed
-        records.extend(_records(file, stat[0]))
+    with open_archive(uri, MAX_BYTES) as file, contextlib.suppress(ImageError):  # none after the damage is listed
+        records.extend(_records(file, content_bytes(file, stat[0])))
     return records
 
 
 def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
-    for number, (offset, size_bytes) in enumerate(_records(file, archive.stat[0])):
+    info = read_dataset_info(archive.uri)
+    if info is not None:
+        archive.notes.add(info.note)
+    for number, (offset, size_bytes) in enumerate(_records(file, content_bytes(file, archive.stat[0]))):
         try:
             data = _read(file, offset, size_bytes, archive.options.max_bytes)
-            features = _parse(data)
-            names = _image_names(features, archive.options.image) or _refuse_several(features)
+            record = parse(data)
         except ImageError as error:
-            at = f" (record {number}, at byte {offset - _FRAME.size})" if error.reason == _UNSUPPORTED else ""
-            archive.fail(error.reason, f"{error.message}{at}", below=f"/{number}")
+            if error.reason == _DAMAGED:  # and so is all that follows
+                raise
+            archive.fail(error.reason, error.message, below=f"/{number}")
             continue
-        archive.keys.update(features)
-        if names:
-            _note_other_images(archive, features, names)
-            image = features.pop(names[0])[0]
-            # Equal bytes earlier in the record are the same image.
-            yield _to_record(archive, features, number, offset + data.find(image), len(image))
-        else:
+        archive.keys.update(record.features, record.frames)
+        image = None
+        for image in find_images(record, archive.options.image):
+            at = _location(image, data, offset)
+            described = image if info is None else image._replace(features=info.translate(image.features))
+            yield _to_record(archive, described, number, at)
+        if image is None:
             archive.ignore("record without an image")
+        else:
+            _note_other_images(archive, record, image)
 
 
-def _refuse_several(features: dict[str, Any]) -> list[str]:
-    """Reject a record with several images in one feature; return no names for any other.
+def _location(image: RecordImage, data: bytes, offset: int) -> int:
+    """Return where an image is found again: its first byte; of bare samples record and frame, as a negative number.
 
     Raises:
-        ImageError: A feature holds several images.
+        ImageError: The record has too many frames for that.
     """
-    for name, values in features.items():
-        if isinstance(values, list) and len(values) > 1 and is_image(values[0]):
-            raise ImageError("list", _UNSUPPORTED, f"{name} holds {len(values)} images; expected is one an Example")
-    return []
+    if image.shape is None:
+        return offset + data.find(image.data)  # equal bytes earlier in the record are the same image
+    frame = image.frame or 0
+    if frame >= _MAX_FRAMES:
+        raise ImageError("list", "too large", f"a record has more than {_MAX_FRAMES:,} frames of bare samples")
+    return -(offset * _MAX_FRAMES + frame)
 
 
-def _note_other_images(archive: Archive, features: dict[str, Any], names: Sequence[str]) -> None:
+def _note_other_images(archive: Archive, record: Record, image: RecordImage) -> None:
     """Note the images of a record that are not read, unless an option chose one."""
-    others = sorted({name for name in names[1:] if name != names[0] and is_image(features[name][0])})
-    if others and archive.options.image is None:
+    if archive.options.image is not None:
+        return
+    features = record.features
+    single = {name for name in image_names(features, None) if is_known(features, features[name][0])}
+    others = sorted(({*single, *list_names(record)}) - {image.name})
+    if others:
         archive.notes.add(
-            f"Records hold other images beside {names[0]}, which are not read: {', '.join(others)}."
+            f"Records hold other images beside {image.name}, which are not read: {', '.join(others)}."
             " Another is chosen with --image NAME."
         )
 
 
-def _to_record(archive: Archive, features: dict[str, Any], number: int, offset: int, size_bytes: int) -> ImageRecord:
+def _to_record(archive: Archive, image: RecordImage, number: int, offset: int) -> ImageRecord:
     options = archive.options
-    below = f"/{number}" if options.image is None else f"/{number}/{options.image}"
-    columns = {name: _to_column(values) for name, values in features.items()}
+    frame = "" if image.frame is None else f"/{image.frame}"
+    below = f"/{number}{frame}" + ("" if options.image is None else f"/{options.image}")
+    columns = {name: _to_column(values) for name, values in image.features.items()}
     columns = {name: values for name, values in columns.items() if values is not None}
     stated_id = pop_text(columns, [options.id] if options.id else ())
     label, label_from = None, None
     if options.labels == "folder":
-        label, label_from = pop_label(columns, [options.label] if options.label else LABEL)
-    location = (size_bytes, archive.stat[1], archive.number, offset)
-    return ImageRecord(
-        stated_id or f"{archive.id}/{number}", archive.uri + below, label, *location, columns, label_from
-    )
+        label, label_from = pop_label(columns, options.label, LABEL)
+    location = (len(image.data), archive.stat[1], archive.number, offset)
+    name = (stated_id or f"{archive.id}/{number}") + frame
+    return ImageRecord(name, archive.uri + below, label, *location, columns, label_from)
+
+
+class _Records(ByteRanges):
+    """Reads encoded images as byte ranges, and bare samples by their record and frame."""
+
+    def read_range(self, file: BinaryIO, offset: int, size_bytes: int) -> bytes:
+        """Read one image."""
+        if offset >= 0:
+            return super().read_range(file, offset, size_bytes)
+        start, frame = divmod(-offset, _MAX_FRAMES)
+        file.seek(start - _FRAME.size)
+        (length, _) = _FRAME.unpack(file.read(_FRAME.size))
+        record = parse(_read(file, start, length, self.max_bytes))
+        return next(image for image in find_images(record, self.image) if (image.frame or 0) == frame).encode()
 
 
 def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:
@@ -168,11 +183,13 @@ def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:
     while at < size_bytes:
         file.seek(at)
         frame = file.read(_FRAME.size)
+        if not frame:  # the end of compressed content
+            return
         if len(frame) < _FRAME.size:
             raise _damaged(number, at, "is cut short")
         length, checksum = _FRAME.unpack(frame)
         if checksum != masked_crc(frame[:8]):
-            raise _damaged(number, at, "is damaged, or the file is compressed or no TFRecord file")
+            raise _damaged(number, at, "is damaged, or the file is no TFRecord file")
         if at + _FRAME.size + length + _CHECKSUM.size > size_bytes:
             raise _damaged(number, at, "is cut short")
         yield at + _FRAME.size, length
@@ -180,7 +197,7 @@ def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 def _damaged(number: int, at: int, what: str) -> ImageError:
-    return ImageError("list", "damaged archive", f"record {number}, at byte {at}, {what}")
+    return ImageError("list", _DAMAGED, f"record {number}, at byte {at}, {what}")
 
 
 def _read(file: BinaryIO, offset: int, size_bytes: int, max_bytes: int) -> bytes:
@@ -193,6 +210,8 @@ def _read(file: BinaryIO, offset: int, size_bytes: int, max_bytes: int) -> bytes
         raise ImageError("read", "too large", f"the record has {size_bytes} bytes; the limit is {max_bytes}")
     file.seek(offset)
     record, checksum = file.read(size_bytes), file.read(_CHECKSUM.size)
+    if len(checksum) < _CHECKSUM.size:
+        raise ImageError("list", _DAMAGED, f"the record at byte {offset - _FRAME.size} is cut short")
     if checksum != _CHECKSUM.pack(masked_crc(record)):
         raise ImageError("list", "damaged record", "its bytes do not match its checksum")
     return record
@@ -208,62 +227,6 @@ def masked_crc(data: bytes) -> int:
     """
     crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-@functools.cache
-def _example() -> Any:
-    """Return the class of `tf.train.Example`, made in a separate pool: TensorFlow may register its own later."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="frieze/example.proto", package="frieze")
-    for message, fields in _MESSAGES.items():
-        made = file.message_type.add(name=message)
-        for number, (name, label, kind) in enumerate(fields, 1):
-            field = made.field.add(name=name, number=number, label=kinds.Label.Value(f"LABEL_{label.upper()}"))
-            if kind in _MESSAGES:
-                field.type_name = f".frieze.{kind}"
-            else:
-                field.type = kinds.Type.Value(f"TYPE_{kind.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("frieze.Example"))
-
-
-def _parse(record: bytes) -> dict[str, Any]:
-    """Return the features of a record by name: a list of bytes, or an array of int64 or float32.
-
-    Raises:
-        ImageError: The record is no Example.
-    """
-    from google.protobuf.message import DecodeError
-
-    try:
-        example = _example().FromString(record)
-    except DecodeError as error:
-        raise ImageError("list", "damaged record", f"it is no tf.train.Example: {error}") from error
-    if example.HasField("lists"):
-        n_frames = max((len(entry.value.feature) for entry in example.lists.entry), default=0)
-        message = f"it is a tf.train.SequenceExample of {n_frames} frames; expected is a tf.train.Example an image"
-        raise ImageError("list", _UNSUPPORTED, message)
-    entries = {entry.key.decode(errors="backslashreplace"): entry.value for entry in example.features.feature}
-    return {name: _values(entries[name]) for name in sorted(entries)}
-
-
-def _values(feature: Any) -> Any:
-    if feature.HasField("floats"):
-        return np.array(feature.floats.value, np.float32)
-    if feature.HasField("ints"):
-        return np.array(feature.ints.value, np.int64)
-    return list(feature.bytes.value)
-
-
-def _image_names(features: dict[str, Any], option: str | None) -> list[str]:
-    """Return the features that may be the image of a record, the most likely first."""
-    names = (*IMAGE, *features) if option is None else (option,)
-    single = [name for name in names if isinstance(features.get(name), list) and len(features[name]) == 1]
-    recognized = [name for name in single if is_image(features[name][0])]
-    return recognized + [name for name in single if name == option or name in IMAGE]
 
 
 def _to_column(values: Any) -> Any:

@@ -19,6 +19,8 @@ from frieze.embedder.sources.folder import is_image_name
 from frieze.embedder.sources.listing import ImageRecord, ListedImages
 
 _MAX_OPEN = 4
+_AT_ONCE_BYTES = 1 << 20
+"""Larger members are read to the end only if they begin as an image: a film named .jpg is not."""
 _NO_ENCODING = (
     "are not UTF-8 and state no encoding, so they are read as DOS names (cp437): where they look wrong, unpack it with"
     " the right encoding, such as GBK: unzip -O GBK FILE -d FOLDER"
@@ -182,9 +184,9 @@ class _OpenZip:
             raise ImageError("read", "too large", f"the image has {member.file_size} bytes; the limit is {max_bytes}")
         try:
             with self._zip.open(member) as file:
-                data = file.read(HEAD_BYTES)
-                if data and not is_image(data):
-                    raise unsupported_error(data)
+                data = file.read() if member.file_size <= _AT_ONCE_BYTES else file.read(HEAD_BYTES)
+                if data and not is_image(data[:HEAD_BYTES]):
+                    raise unsupported_error(data[:HEAD_BYTES])
                 data += file.read()
         except NotImplementedError as error:
             raise ImageError("read", "unsupported", f"{error}: unpack the archive, or pack it again") from error

@@ -1,4 +1,4 @@
-"""Class names in the metadata of Parquet files of Hugging Face datasets, whose columns hold class numbers."""
+"""Metadata of Hugging Face datasets in Parquet and Arrow files: class names of numbers, and the column of images."""
 
 import json
 from typing import Any
@@ -11,6 +11,20 @@ from frieze.core import InputError
 _METADATA = b"huggingface"
 _UNKNOWN = -1
 """The number of an unknown class."""
+
+
+def image_column(metadata: dict[bytes, bytes] | None) -> str | None:
+    """Return the column that the metadata of a file say holds images; None where they name none or several.
+
+    >>> image_column({b"huggingface": b'{"info": {"features": {"img": {"_type": "Image"}, "label": {}}}}'})
+    'img'
+    """
+    try:
+        features: Any = json.loads((metadata or {}).get(_METADATA, b"{}"))["info"]["features"]
+        names = [str(name) for name, feature in features.items() if feature.get("_type") == "Image"]
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    return names[0] if len(names) == 1 else None
 
 
 def with_class_names(table: pa.Table, uri: str) -> pa.Table:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from frieze.embedder.sources.label_lists import LABELS
+
 IMAGE = ("image/encoded", "image", "image_raw", "image_bytes", "encoded", "bytes", "jpg", "jpeg", "png")
 """Columns of images or their paths."""
 
@@ -57,21 +59,32 @@ def pop_text(columns: dict[str, Any], names: Iterable[str]) -> str | None:
     return match[1]
 
 
-def pop_label(columns: dict[str, Any], names: Iterable[str]) -> tuple[str | None, str | None]:
+def pop_label(columns: dict[str, Any], option: str | None, common: Iterable[str]) -> tuple[str | None, str | None]:
     """Remove the label from an image's columns, and return it; a list stays, because other images may have several.
 
+    Args:
+        columns: The columns of an image.
+        option: The column that the user named; no other counts then.
+        common: Common names; the first with a value counts. Then comes `labels`, if it is a list.
+
     Returns:
-        The label, None for none or several, and the name of the column that still holds it.
+        The label, None for none or several, and the name of the column that still holds it or them.
 
     >>> columns = {"label": [3]}
-    >>> pop_label(columns, LABEL), columns, pop_label({"label": 3}, LABEL), pop_label({"label": [3, 4]}, LABEL)
-    (('3', 'label'), {'label': [3]}, ('3', None), (None, None))
+    >>> pop_label(columns, None, LABEL), columns
+    (('3', 'label'), {'label': [3]})
+    >>> given = (([3, 4], None), ([3], "sex"), ("a", "labels"))
+    >>> [pop_label({"labels": labels}, option, LABEL) for labels, option in given]
+    [(None, 'labels'), (None, None), ('a', None)]
     """
-    match = find_text(columns, names)
-    if match is None:
-        return None, None
-    name, text = match
-    if isinstance(columns[name], list | np.ndarray):
-        return text, name
-    del columns[name]
-    return text, None
+    for name in (*common, LABELS) if option is None else (option,):
+        value = columns.get(name)
+        if isinstance(value, list | np.ndarray) and len(value) > 1:
+            return None, name
+        match = find_text(columns, [name])
+        if match is not None and isinstance(value, list | np.ndarray):
+            return match[1], name
+        if match is not None and (name != LABELS or option is not None):
+            del columns[name]
+            return match[1], None
+    return None, None

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from frieze.core import InputError, is_remote
 from frieze.embedder.sources.base import Source, SourceOptions
 from frieze.embedder.sources.files import stat_uri, to_uri
+from frieze.embedder.sources.label_lists import LABELS, join_label_lists, split_label_lists
 from frieze.embedder.sources.tables.column_names import ID, LABEL, PATH, choose_column
 from frieze.embedder.sources.tables.infer_types import infer_types, replace_missing
 from frieze.embedder.sources.tables.manifest import split_columns
@@ -127,7 +128,9 @@ def read_labels(
         for role, option in {"id": id, "label": label}.items()
     }
     chosen = list(dict.fromkeys(columns.values()))
-    table = read_table(uri, names if with_columns else chosen, text=chosen)
+    label_name = columns["label"]
+    table = read_table(uri, names if with_columns else chosen, text=chosen, lists=label_name)
+    table, columns = split_label_lists(table, columns)
     if uri.lower().endswith(UNTYPED):
         table = infer_types(table, [name for name in table.column_names if name not in chosen])
     check_ids(table[columns["id"]], uri, hint=hint)
@@ -135,10 +138,10 @@ def read_labels(
     texts, notes = replace_missing(table[columns["label"]], uri)
     return LabelFile(
         uri,
-        columns["label"],
+        label_name,
         table[columns["id"]],
         normalize_names(texts),
-        split_columns(table, columns),
+        join_label_lists(split_columns(table, columns)),
         hint,
         (*read_notes(uri), *notes),
     )
@@ -186,7 +189,7 @@ def join_labels(source: Source, file: LabelFile) -> Source:
 
 
 def _choose_column(names: Sequence[str], role: str, option: str | None, *, uri: str, hint: str) -> str:
-    common = {"id": (*ID, *PATH), "label": LABEL}[role]
+    common = {"id": (*ID, *PATH), "label": (*LABEL, LABELS)}[role]
     name = choose_column(names, common) if option is None else option
     if name not in names:
         missing = f"{role}s" + (f" of the name {option}" if option else "")

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from frieze.core import InputError, is_remote
 from frieze.embedder.sources.base import File, Source, SourceOptions
 from frieze.embedder.sources.files import to_id
+from frieze.embedder.sources.label_lists import join_label_lists, split_label_lists
 from frieze.embedder.sources.tables.base64_images import refuse_base64
 from frieze.embedder.sources.tables.column_names import ID, IMAGE, LABEL, PATH, choose_column
 from frieze.embedder.sources.tables.infer_types import infer_types, replace_missing
@@ -47,7 +48,7 @@ def open_manifest(files: Sequence[File], source: str, options: SourceOptions) ->
     failures: list[Failure] = []
     notes: list[str] = []
     tables = [_read_references(file, options, failures, notes) for file in files]
-    references = concat_tables(tables, source)
+    references = join_label_lists(concat_tables(tables, source))
     if files[0].uri.lower().endswith(UNTYPED):  # then all are; types are inferred from all files together
         references = infer_types(references, references.column_names[len(_LISTED) :])
     folder = files[0].uri.rpartition("/")[0] or "/"
@@ -95,12 +96,28 @@ def _read_references(file: File, options: SourceOptions, failures: list[Failure]
     """Return id, uri, label and the user's columns of each row with a path; rows without one are failures."""
     names = read_header(file.uri)
     chosen = choose_columns(names, options, file.uri)
-    table = read_table(file.uri, names, text=list(chosen.values()))
+    table = read_table(file.uri, names, text=list(chosen.values()), lists=chosen.get("label"))
+    if options.labels != "none":
+        table, chosen = split_label_lists(table, chosen)
     notes.extend(read_notes(file.uri))
     if "label" in chosen:
         labels, label_notes = replace_missing(table[chosen["label"]], file.uri)
         table = table.set_column(table.column_names.index(chosen["label"]), chosen["label"], labels)
         notes.extend(label_notes)
+    references, without_path = to_references(table, chosen, file)
+    failures.extend(without_path)
+    return references
+
+
+def to_references(table: pa.Table, chosen: dict[str, str], file: File) -> tuple[pa.Table, list[Failure]]:
+    """Return id, uri, label and the user's columns of each row of a table with a path, and a failure for each other.
+
+    Args:
+        table: The table; its columns of paths, ids and labels are text.
+        chosen: From `choose_columns`.
+        file: The file that it was read from; relative paths begin at its folder.
+    """
+    failures: list[Failure] = []
     has_path = replace_missing(table[chosen["image"]], file.uri)[0].is_valid()
     for row in np.flatnonzero(~np.asarray(has_path)).tolist():
         stated_id = table[chosen["id"]][row].as_py() if "id" in chosen else None
@@ -116,7 +133,7 @@ def _read_references(file: File, options: SourceOptions, failures: list[Failure]
         "label": table[chosen["label"]] if "label" in chosen else pa.nulls(len(table), _TEXT),
     }
     rest = split_columns(table, chosen)
-    return pa.table(listed | {name: rest[name] for name in rest.column_names})
+    return pa.table(listed | {name: rest[name] for name in rest.column_names}), failures
 
 
 def _path_to_id(path: str) -> str:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import sys
+import urllib.parse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from frieze.embedder.sources.files import open_uri, to_id, to_uri
 from frieze.embedder.sources.folder import is_image_name
 from frieze.embedder.sources.tables.referenced_images import open_referenced, resolve_path
 from frieze.embedder.sources.unicode_text import to_utf8
+from frieze.embedder.sources.web.fetch import is_web
 
 STDIN = "-"
 _TO_CSV = (
@@ -67,7 +69,7 @@ def _open(lines: Sequence[tuple[str, str]], source: str, options: SourceOptions)
     images = {
         "id": pa.array(by_id, pa.string()),
         "uri": pa.array(by_id.values(), pa.string()),
-        "label": pa.array(map(options.folder_label, by_id), pa.string()),
+        "label": pa.array([options.folder_label(_path_of(one)) for one in by_id], pa.string()),
     }
     try:
         return open_referenced(pa.table(images), [], source, options)
@@ -79,6 +81,11 @@ def _open(lines: Sequence[tuple[str, str]], source: str, options: SourceOptions)
             csv = f"{os.path.splitext(source)[0]}.csv"
             hint += f" {_TO_CSV % (shlex.quote(source), shlex.quote(csv))}"
         raise InputError(str(error).partition("\n")[0], hint=hint) from error
+
+
+def _path_of(name: str) -> str:
+    """Return the path of a URL of the web, whose host is no label; any other name unchanged."""
+    return urllib.parse.urlsplit(name).path if is_web(name) else name
 
 
 def _has_label(line: str) -> bool:

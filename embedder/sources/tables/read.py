@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from frieze.core import InputError
 from frieze.embedder.sources.files import open_uri
+from frieze.embedder.sources.label_lists import is_list
 from frieze.embedder.sources.listing import infer_array
 from frieze.embedder.sources.tables.class_names import with_class_names
 from frieze.embedder.sources.tables.csv_layout import detect_layout, header_hint, read_header_line
@@ -59,13 +60,14 @@ def read_header(uri: str) -> list[str]:
         return _format(uri).header(uri)
 
 
-def read_table(uri: str, columns: Sequence[str], *, text: Sequence[str] = ()) -> pa.Table:
+def read_table(uri: str, columns: Sequence[str], *, text: Sequence[str] = (), lists: str | None = None) -> pa.Table:
     """Read some columns of a table; text stays text, as does every column of a CSV.
 
     Args:
         uri: Path or URL; its extension decides the format.
         columns: Columns to read.
         text: Columns to convert to text: `007` stays `007`; an empty text and NaN are null.
+        lists: One of these that may hold lists of values instead, which stay.
 
     Raises:
         InputError: The file can't be read, or is not in the format of its extension.
@@ -73,8 +75,8 @@ def read_table(uri: str, columns: Sequence[str], *, text: Sequence[str] = ()) ->
     with translate_read_errors(uri):
         table = _format(uri).read(uri, columns)
     for name in text:
-        if name in columns:
-            table = table.set_column(table.column_names.index(name), name, _to_text(table[name], uri, name))
+        if name in columns and not (name == lists and is_list(table[name].type)):
+            table = table.set_column(table.column_names.index(name), name, to_text_column(table[name], uri, name))
     return table.select(list(columns))
 
 
@@ -97,7 +99,12 @@ def _format(uri: str) -> _Format:
     return _FORMATS[os.path.splitext(uri.lower())[1]]
 
 
-def _to_text(column: pa.ChunkedArray, uri: str, name: str) -> pa.ChunkedArray:
+def to_text_column(column: pa.ChunkedArray, uri: str, name: str) -> pa.ChunkedArray:
+    """Convert a column to text; an empty text and NaN are null.
+
+    Raises:
+        InputError: Its type has no texts.
+    """
     try:
         values = to_text(column, name, uri)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:

@@ -1,5 +1,6 @@
 """Images that a manifest or a list of paths refers to."""
 
+import dataclasses
 import errno
 import os
 import posixpath
@@ -15,15 +16,19 @@ from frieze.embedder.sources.base import Listing, Source, SourceOptions
 from frieze.embedder.sources.files import is_missing, map_uris, read_uri, read_uris, stat_uri, to_path, to_uri
 from frieze.embedder.sources.tables.name_matching import images_below, match_by_name
 from frieze.embedder.sources.unicode_text import VARIATIONS, normalized_file_finder
+from frieze.embedder.sources.web.fetch import FetchOptions, is_web
+from frieze.embedder.sources.web.read import WebReader, fetch_image
 from frieze.features import LISTING, Failure
 
 _SHOWN = 5
 _MAX_CHARACTERS = 200
-_Stat = tuple[int, int] | OSError
-"""Size in bytes and mtime in nanoseconds, or the error."""
+_Stat = tuple[int | None, int] | OSError
+"""Size in bytes and mtime in nanoseconds, or the error; the size of an image of the web is unknown."""
 
 _NOT_ON_DISK = "not on disk"
-_SUPPORTED = "images are read from disk, s3:// or gs://"
+_SUPPORTED = "images are read from disk, s3://, gs://, http:// or https://"
+_UNKNOWN_TIME = 0
+"""The time of an image of the web: it counts as unchanged until the table is made anew."""
 
 
 def resolve_path(path: str, base: str) -> str:
@@ -34,7 +39,7 @@ def resolve_path(path: str, base: str) -> str:
         base: URI of the folder that relative paths begin at.
 
     Returns:
-        The URI; a URL with an unsupported scheme stays unchanged.
+        The URI; a URL of the web or with an unsupported scheme stays unchanged.
 
     >>> [resolve_path("a/../b.jpg", "/p"), resolve_path("b.jpg", "s3://x/p"), resolve_path("gs://x/b.jpg", "/p")]
     ['/p/b.jpg', 's3://x/p/b.jpg', 'gs://x/b.jpg']
@@ -43,7 +48,7 @@ def resolve_path(path: str, base: str) -> str:
     """
     if path.startswith("file://"):
         return to_uri(os.fsdecode(to_path(path)))
-    if is_unsupported_url(path):
+    if is_web(path) or is_unsupported_url(path):
         return path
     if is_remote(path) or (is_remote(base) and not path.startswith("/")):
         return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
@@ -82,12 +87,23 @@ def open_referenced(
     if missing and not exists.any():
         raise _all_missing_error(missing, source)
     images = images.filter(pa.array(exists))
-    known = np.array([one for one in stats if not isinstance(one, OSError)], np.int64).reshape(-1, 2)
-    for at, (name, values) in enumerate(zip(("size_bytes", "mtime_ns"), known.T, strict=True), 3):
-        images = images.add_column(at, LISTING.field(name), pa.array(values))
+    known = [one for one in stats if not isinstance(one, OSError)]
+    for at, name in enumerate(("size_bytes", "mtime_ns")):
+        column = pa.array([one[at] for one in known], LISTING.field(name).type)
+        images = images.add_column(3 + at, LISTING.field(name), column)
     images = images.cast(pa.schema([*LISTING, *list(images.schema)[len(LISTING) :]]))
-    listing = Listing(source, images, (*failures, *missing))
-    return Source(listing, read_uris(images["uri"], max_bytes=options.max_bytes), notes=notes)
+    opened = Source(
+        Listing(source, images, (*failures, *missing)), read_uris(images["uri"], max_bytes=options.max_bytes)
+    )
+    if any(map(is_web, images["uri"].to_pylist())):
+        reader = WebReader(images["uri"], fetch_options(options))
+        opened = dataclasses.replace(opened, read=reader, read_ahead=reader.read_ahead, cancel=reader.cancel)
+    return dataclasses.replace(opened, notes=notes)
+
+
+def fetch_options(options: SourceOptions) -> FetchOptions:
+    """Return how a source's images of the web are fetched."""
+    return FetchOptions(options.allow_private, options.max_bytes, options.keep)
 
 
 def _stat_images(images: pa.Table) -> list[_Stat]:
@@ -184,11 +200,13 @@ def shorten_name(name: object) -> str:
 
 def is_unsupported_url(path: str) -> bool:
     """Return whether a path is a URL with an unsupported scheme."""
-    return "://" in path and not path.startswith("file://") and not is_remote(path)
+    return "://" in path and not path.startswith("file://") and not is_remote(path) and not is_web(path)
 
 
 def stat_or_error(uri: str) -> _Stat:
     """Return size in bytes and mtime in nanoseconds of a referenced image, or the error."""
+    if is_web(uri):
+        return None, _UNKNOWN_TIME
     if is_unsupported_url(uri):
         return OSError(errno.EPROTONOSUPPORT, f"{_SUPPORTED}: download it first")
     try:
@@ -199,7 +217,7 @@ def stat_or_error(uri: str) -> _Stat:
         return FileNotFoundError(errno.ENOENT, str(error))
 
 
-def read_referenced(uri: str, *, max_bytes: int) -> bytes:
+def read_referenced(uri: str, options: SourceOptions) -> bytes:
     """Read a referenced image.
 
     Raises:
@@ -207,7 +225,9 @@ def read_referenced(uri: str, *, max_bytes: int) -> bytes:
     """
     if is_unsupported_url(uri):
         raise ImageError("read", _NOT_ON_DISK, f"{_SUPPORTED}: download it first")
-    return read_uri(uri, max_bytes=max_bytes)
+    if is_web(uri):
+        return fetch_image(uri, fetch_options(options))
+    return read_uri(uri, max_bytes=options.max_bytes)
 
 
 def _reason(error: OSError) -> str:

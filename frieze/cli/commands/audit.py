@@ -6,7 +6,6 @@ import click
 
 from frieze.cli import options
 
-_FACTS = ("rows", "n_unlabelled", "n_judged", "accuracy", "counts", "small_classes", "min_score", "out", "seconds")
 _COLUMNS = ("kind", "score", "label", "suggested", "probability", "group", "part", "id")
 
 
@@ -19,13 +18,14 @@ _COLUMNS = ("kind", "score", "label", "suggested", "probability", "group", "part
 @options.min_score
 @options.seed
 @options.force
+@options.verbose
 @options.as_json
-def audit(*, as_json: bool, **parameters: Any) -> None:
+def audit(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Find labels of FEATURES that are likely wrong.
 
     Lists labels that out-of-fold heads and the nearest images contradict (each with the likelier label),
-    near-duplicates under two labels, near-duplicates on both sides of a head's split, outliers, and classes too small
-    to be split. Changes nothing.
+    near-duplicates under two labels, near-duplicates on both sides of a head's split, outliers, classes too small to be
+    split, and, of a table with --stats, pictures that are dark, blurred or of an odd shape. Changes nothing.
     """
     from frieze import terminal
     from frieze.api import auditing
@@ -35,7 +35,8 @@ def audit(*, as_json: bool, **parameters: Any) -> None:
     if as_json:
         terminal.show_json(document)
         return
-    terminal.show_summary({name: document[name] for name in _FACTS})
-    first = [finding for findings in document["first"].values() for finding in findings]
+    findings_by_kind = document.pop("first")
+    options.show_summary("audit", document, verbose=verbose)
+    first = [finding for findings in findings_by_kind.values() for finding in findings]
     if first or not terminal.is_terminal():
         terminal.show_table(first, _COLUMNS)

@@ -17,10 +17,13 @@ def cache(*, clear: bool, as_json: bool) -> None:
     """
     from frieze import terminal
     from frieze.api import tables
+    from frieze.core import format_size
 
     document = tables.cache(clear=clear)
     if as_json:
         terminal.show_json(document)
         return
-    terminal.show_table(document["graphs"], _COLUMNS)
-    terminal.show_message(f"{'Deleted' if clear else 'Kept'} in {document['folder']}: {document['bytes']:,} bytes.")
+    if document["graphs"] or not terminal.is_terminal():
+        terminal.show_table(document["graphs"], _COLUMNS)
+    size = format_size(document["bytes"])
+    terminal.show_message(f"{'Deleted' if clear else 'Kept'} in {document['folder']}: {size}.")

@@ -27,8 +27,9 @@ _SHOWN = ("accuracy", "macro_f1", "head", "setting", "features", "fit_seconds")
 )
 @options.pixels
 @options.pool
+@options.verbose
 @options.as_json
-def compare(*, as_json: bool, **parameters: Any) -> None:
+def compare(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Rank heads over several tables FEATURES of the same images, all on the same held-out images.
 
     With --backbones FEATURES is a SOURCE of images, as embed takes it. A sample is decoded once and embedded by each
@@ -41,7 +42,7 @@ def compare(*, as_json: bool, **parameters: Any) -> None:
 
     document = heads.compare(parameters.pop("features"), **parameters)
     if parameters["backbones"] is not None:
-        _show_backbones(document, as_json=as_json)
+        _show_backbones(document, as_json=as_json, verbose=verbose)
         return
     options.warn_of_labels(document)
     options.warn_of_baseline(document["rows"][0])
@@ -52,10 +53,10 @@ def compare(*, as_json: bool, **parameters: Any) -> None:
     else:
         is_short = terminal.is_terminal()
         terminal.show_table([_shown(row, is_short=is_short) for row in document.pop("rows")], _SHOWN)
-        terminal.show_summary(document)
+        options.show_summary("compare", document, verbose=verbose)
 
 
-def _show_backbones(document: dict[str, Any], *, as_json: bool) -> None:
+def _show_backbones(document: dict[str, Any], *, as_json: bool, verbose: bool) -> None:
     from frieze import terminal
 
     for note in document["notes"]:
@@ -67,7 +68,7 @@ def _show_backbones(document: dict[str, Any], *, as_json: bool) -> None:
     shown = [_shown_backbone(row) for row in rows]
     columns = [name for name in _OF_BACKBONE if shown[0][name] is not None]
     terminal.show_table(shown, columns)
-    terminal.show_summary(document)
+    options.show_summary("compare", document, verbose=verbose)
 
 
 def _shown_backbone(row: dict[str, Any]) -> dict[str, Any]:

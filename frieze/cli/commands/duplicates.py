@@ -7,7 +7,7 @@ import click
 
 from frieze.cli import options
 
-_FACTS = ("n_exact", "n_near", "n_duplicates", "n_look_alikes", "rows", "min_score", "recall")
+_LISTS = ("groups", "look_alikes", "left", "emptied")
 _COLUMNS = ("images", "kinds", "keep", "copies")
 _MOST_GROUPS, _MOST_OTHERS = 20, 3
 
@@ -30,8 +30,9 @@ _MOST_GROUPS, _MOST_OTHERS = 20, 3
 )
 @click.option("--yes", is_flag=True, help="With --move-to: do not ask.")
 @click.option("--undo", metavar="FOLDER", help="Move back what was moved into FOLDER; without INDEX.")
+@options.verbose
 @options.as_json
-def duplicates(*, as_json: bool, **parameters: Any) -> None:
+def duplicates(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Find copies of images in INDEX: equal files, and the same picture in another form, confirmed on the pixels.
 
     Each group names the image to keep, and how each other one differs from it: re-encoded, cropped, mirrored, turned,
@@ -48,7 +49,7 @@ def duplicates(*, as_json: bool, **parameters: Any) -> None:
     if as_json:
         terminal.show_json(document)
     elif "groups" in document:
-        _show_groups(document)
+        _show_groups(document, verbose=verbose)
         _show_next(document, parameters)
     if document.get("left") is not None:
         _show_moves(document)
@@ -62,13 +63,14 @@ def _warn(document: dict[str, Any]) -> None:
         terminal.show_note(note)
 
 
-def _show_groups(document: dict[str, Any]) -> None:
+def _show_groups(document: dict[str, Any], *, verbose: bool) -> None:
     from frieze import terminal
     from frieze.api.result_tables import GROUPS, group_rows
     from frieze.core import counted
 
     groups = document["groups"]
-    terminal.show_summary({"groups": len(groups)} | {name: document[name] for name in _FACTS})
+    counts = {name: value for name, value in document.items() if name not in _LISTS}
+    options.show_summary("duplicates", counts if verbose else document, verbose=verbose)
     if not terminal.is_terminal():
         terminal.show_table(list(group_rows(document)), GROUPS.names)
         return

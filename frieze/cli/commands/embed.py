@@ -62,11 +62,23 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     help="Label by the first match in an image's path below SOURCE: its group, or all of it.",
 )
 @click.option(
+    "--query",
+    metavar="SQL",
+    help="Query that returns the images of a SQLite or DuckDB file: 'select path, label from photos'.",
+)
+@click.option(
+    "--boxes",
+    metavar="PATH",
+    help="Boxes as rows, in place of images: COCO .json, folder of VOC .xml or labelme .json, or a table.",
+)
+@click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
     help="Exclude files and folders by name, or by path below SOURCE; repeat for several.",
 )
+@click.option("--allow-private", is_flag=True, help="Fetch URLs also from addresses that are not public.")
+@click.option("--keep", metavar="FOLDER", help="Keep fetched images in FOLDER; a later run reads them from there.")
 @click.option("--shard-size", type=click.IntRange(min=1), default=4096, show_default=True, help="Images in a new part.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Embed at most N images in this run.")
 @click.option("--retry-failures", is_flag=True, help="Embed the images that failed before, and nothing else.")
@@ -76,6 +88,12 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     type=click.IntRange(min=1),
     metavar="N",
     help="Refuse larger images.  [default: 178956970]",
+)
+@click.option(
+    "--frames",
+    cls=options.OrDefault,
+    metavar="first|all|N|SECONDSs",
+    help="Frames of TIFF files, animations and videos: all, N a file, or one each 2s of a video.  [default: first]",
 )
 @click.option(
     "--max-bytes",
@@ -89,6 +107,18 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     default=None,
     help="Accept truncated images, as far as they can be decoded.",
 )
+@click.option(
+    "--image-timeout",
+    cls=options.OrDefault,
+    type=float,
+    metavar="SECONDS",
+    help="Refuse images that take longer to decode.  [default: no limit]",
+)
+@click.option(
+    "--stats/--no-stats",
+    default=None,
+    help="Store brightness, contrast, sharpness, entropy, colourfulness and aspect as columns, in a new table.",
+)
 @options.cluster
 @click.option("--dry-run", is_flag=True, help="Write nothing: estimate images, bytes and time.")
 @options.force
@@ -98,10 +128,10 @@ def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Embed every image of SOURCE once.
 
     SOURCE is a folder of images or of shards, one image, a glob in quotes, a manifest (.csv, .jsonl, .parquet), a list
-    of paths (.txt, or - for stdin), .tar, .zip or .tfrecord archives, or the s3:// or gs:// URL of one of these. Run it
-    again at any time: only new and changed images are embedded, and options that shape the rows keep their values where
-    they are omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit
-    code is 3.
+    of paths or http URLs (.txt, or - for stdin), .tar, .zip or .tfrecord archives, arrays (.h5, .npy, .npz), a database
+    with --query, a saved Hugging Face data set, or the s3://, gs:// or hf:// URL of one of these. Run it again at any
+    time: only new and changed images are embedded, and options that shape the rows keep their values where they are
+    omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit code is 3.
 
     Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
     --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in
@@ -127,7 +157,7 @@ def _warn(document: dict[str, Any]) -> None:
     from frieze import terminal
 
     terminal.show_pixel_range(document)
-    terminal.show_changes(document)
+    options.show_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)
     options.warn_of_images(document, hint="with --stretch each takes its own lowest value for black, highest for white")

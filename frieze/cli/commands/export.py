@@ -11,18 +11,15 @@ from frieze.cli import options
 @click.argument("head")
 @options.out("Folder of the SavedModel.")
 @options.force
+@options.verbose
 @options.as_json
-def export(*, as_json: bool, **parameters: Any) -> None:
+def export(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Write HEAD with its backbone and preprocessing as one SavedModel, checked against the head itself.
 
     `builtin` in place of HEAD writes the built-in backbone alone.
     """
-    from frieze import terminal
     from frieze.api import exporting
 
     document = exporting.export(parameters.pop("head"), **parameters)
     options.warn_if_stale(document)
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields({name: value for name, value in document.items() if name != "stale"})
+    options.show("export", document, as_json=as_json, verbose=verbose)

@@ -63,6 +63,7 @@ def finetune(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     from frieze.api import finetuning
 
     document = finetuning.finetune(parameters.pop("source"), **parameters)
+    options.warn_of_settings(document)
     for note in document["notes"]:
         terminal.show_note(f"{note}")
     if verbose and not as_json:

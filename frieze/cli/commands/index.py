@@ -41,7 +41,7 @@ def index(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     from frieze.api import searching
 
     document = searching.index(parameters.pop("features"), **parameters)
-    terminal.show_changes(document)
+    options.show_changes(document)
     _warn(document)
     if verbose and not as_json:
         tried = document.pop("tried")

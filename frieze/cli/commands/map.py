@@ -15,14 +15,11 @@ from frieze.cli import options
 )
 @click.option("--projector", is_flag=True, help="Write TensorBoard Projector's files instead.")
 @options.force
+@options.verbose
 @options.as_json
-def map(*, as_json: bool, **parameters: Any) -> None:  # noqa: A001  the command's own name
+def map(*, as_json: bool, verbose: bool, **parameters: Any) -> None:  # noqa: A001  the command's own name
     """Draw the images of FEATURES as points on a plane, as one page that opens without a server."""
-    from frieze import terminal
     from frieze.api import mapping
 
     document = mapping.map(parameters.pop("features"), **parameters)
-    if as_json:
-        terminal.show_json(document)
-    else:
-        terminal.show_fields(document)
+    options.show("map", document, as_json=as_json, verbose=verbose)

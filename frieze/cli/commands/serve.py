@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from frieze.cli import options
+
 
 @click.command(epilog="Example: frieze serve photos.index --head photos.head")
 @click.argument("index")
@@ -12,6 +14,7 @@ import click
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="Port; 0 for any free one."
 )
+@options.quiet
 def serve(*, index: str, **parameters: Any) -> None:
     """Open a page on this machine: search, classes, duplicates and a map of INDEX's images."""
     from frieze.api import serving

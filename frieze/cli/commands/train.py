@@ -72,7 +72,7 @@ def train(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     from frieze.api import heads
 
     document = heads.train(parameters.pop("features"), **parameters)
-    terminal.show_changes(document)
+    options.show_changes(document)
     options.warn_of_labels(document)
     options.warn_of_baseline(document)
     for note in document["notes"]:

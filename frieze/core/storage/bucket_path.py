@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frieze.core.errors import InputError, translate_errors
+from frieze.core.storage.hugging_face import SCHEME, open_hub
 
-SCHEMES = ("s3://", "gs://")
+SCHEMES = ("s3://", "gs://", SCHEME)
 _CREDENTIALS = (
     "Credentials, region and endpoint come from the environment, as all tools of the bucket's maker read them."
 )
 
 
 def is_remote(place: str) -> bool:
-    """Return whether a path or URL is in a bucket.
+    """Return whether a path or URL is in a bucket, or a data set of the Hugging Face Hub.
 
     >>> is_remote("s3://bucket/a.jpg"), is_remote("/a.jpg"), is_remote("http://host/a.jpg")
     (True, False, False)
@@ -56,6 +57,8 @@ def file_system(bucket: str) -> Any:
     """Open a bucket's file system, once a process."""
     from pyarrow.fs import FileSystem
 
+    if bucket.startswith(SCHEME):
+        return open_hub()
     return FileSystem.from_uri(bucket)[0]
 
 
@@ -212,12 +215,14 @@ def to_table_path(place: str | TablePath) -> TablePath:
     """Return the path of a table that is given as a path or a URL.
 
     Raises:
-        InputError: The URL names no bucket, or has credentials in it.
+        InputError: The URL names no bucket, is one of the Hugging Face Hub, or has credentials in it.
     """
     if isinstance(place, BucketPath):
         return place
     if not is_remote(str(place)):
         return Path(place)
+    if str(place).startswith(SCHEME):
+        raise InputError(f"{place} is read only: no table can be there.", hint="Give a folder, s3:// or gs://.")
     check_bucket_url(str(place))
     return BucketPath(str(place).rstrip("/"))
 

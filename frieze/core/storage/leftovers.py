@@ -5,7 +5,6 @@ under a lock that ends with the process, also in a crash, so whatever can be loc
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -121,7 +120,7 @@ def try_lock(descriptor: int) -> bool | None:
         Whether it is locked now; None on a file system without locks.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_with_retries(descriptor, tries=0)
     except BlockingIOError:
         return False
     except OSError:
@@ -129,18 +128,21 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
-def lock_with_retries(descriptor: int, operation: int, *, tries: int) -> None:
+def lock_with_retries(descriptor: int, *, tries: int, is_shared: bool = False) -> None:
     """Lock an open file or folder, retrying every 20 ms.
 
     Args:
         descriptor: The open file or folder.
-        operation: `fcntl.LOCK_SH` or `fcntl.LOCK_EX`.
-        tries: The number of retries, >= 1.
+        tries: The number of retries, >= 0.
+        is_shared: Whether others may hold a shared lock, too.
 
     Raises:
         BlockingIOError: Another process holds it.
         OSError: The file system has no locks.
     """
+    import fcntl  # here: Windows has none, where whatever needs no lock can still be imported
+
+    operation = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
     for _ in range(tries):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
@@ -165,6 +167,8 @@ def _create_locked(make: Callable[[], Path]) -> tuple[Path, int]:
         path = make()
         lock = os.open(path, os.O_RDONLY)
         with contextlib.suppress(OSError):  # a file system without locks, where nothing is swept either
+            import fcntl
+
             fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return path, lock

@@ -1,7 +1,6 @@
 """Write locks, one writer per folder: flock on disk, in a bucket an object that a heartbeat renews."""
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -35,7 +34,7 @@ def lock(folder: TablePath) -> Iterator[None]:
         file = os.open(folder / ".lock", flags, 0o666)
     try:
         try:
-            lock_with_retries(file, fcntl.LOCK_EX, tries=_TRIES)
+            lock_with_retries(file, tries=_TRIES)
         except BlockingIOError as error:
             raise FeatureFileError(
                 f"{folder} is being written by {_holder(folder)}.",
@@ -55,7 +54,7 @@ def is_being_written(folder: TablePath) -> bool:
         return is_bucket_locked(folder)
     try:
         with (folder / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock_with_retries(file.fileno(), is_shared=True, tries=0)
     except BlockingIOError:
         return True
     except OSError:  # never written, or a file system without locks

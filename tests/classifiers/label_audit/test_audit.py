@@ -30,7 +30,7 @@ def audit(table, tmp_path):
 def test_clean_labels_are_not_found(audit, points):
     """Separable classes of right labels and no copies have no findings."""
     document, actual = audit(*points(noise=0.1))
-    assert [*map(len, actual.values())] == [0] * 5
+    assert not any(actual.values())
     assert (document["rows"], document["n_judged"], document["accuracy"]) == (60, 60, 1.0)
 
 

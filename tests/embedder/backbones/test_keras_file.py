@@ -109,7 +109,8 @@ def test_several_inputs_or_outputs(tf, tmp_path):
     keras.Model(images, means).save(path)
     assert "several outputs: one, two." in refusal(handle=path, pixels="0..1").message
     assert open_backbone(BackboneRequest(handle=path, pixels="0..1", layer="two")).spec.dim == 3
-    keras.Model([images, keras.Input((1,))], means[0]).save(path)
+    shift = keras.Input((3,))
+    keras.Model([images, shift], keras.layers.Add()([means[0], shift])).save(path)
     assert "has 2 inputs" in refusal(handle=path, pixels="0..1").message
 
 

@@ -93,7 +93,8 @@ def test_merged():
         Traits(7, is_first_of_several=True),
         Traits(profile="ROMM", is_first_of_several=True, is_cleared=True),
     )
-    for traits in ([Traits(5), Traits(profile="Display P3")], [dark, bright] * 2):
+    other = Traits(profile="iMac", is_converted=True), Traits(has_unusable_profile=True)
+    for traits in ([Traits(5), Traits(profile="Display P3"), *other], [dark, bright] * 2, other):
         one = DecodingTally()
         for each in traits:
             one.add(each)
@@ -103,6 +104,8 @@ def test_merged():
         "narrow_range": {"images": 3, "levels": 7},
         "first_of_several": 4,
         "colour_profiles": {"ROMM": 2, "Display P3": 1},
+        "converted_profiles": {"iMac": 2},
+        "unusable_profiles": 2,
         "white_by_transparency": 2,
     }
     assert list(document["colour_profiles"]) == ["ROMM", "Display P3"]
@@ -113,7 +116,7 @@ def test_nothing_to_report():
     tally = DecodingTally()
     tally.add(Traits())
     plain = {"narrow_range": None, "first_of_several": 0, "colour_profiles": {}, "white_by_transparency": 0}
-    assert tally.to_json() == plain
+    assert tally.to_json() == plain | {"converted_profiles": {}, "unusable_profiles": 0}
     assert list(describe_tally(tally.to_json())) == []
 
 
@@ -131,10 +134,11 @@ def test_many_profiles():
 def test_one_of_each():
     """The sentence for one image is in the singular."""
     document = {"narrow_range": {"images": 1, "levels": 5}, "first_of_several": 2, "colour_profiles": {"ROMM": 1}}
-    document["white_by_transparency"] = 1
+    document |= {"white_by_transparency": 1, "unusable_profiles": 1}
     assert list(describe_tally(document, hint="stretch it")) == [
         "1 16-bit image uses 5 of 256 levels: stretch it.",
         "2 images are animations or have several pages: their first picture alone is read.",
         "1 image has colours other than sRGB (ROMM 1): it is read as sRGB.",
+        "1 image has a colour profile that is broken, or of another kind of pixels: it is read as sRGB.",
         "1 image is all white: transparency is laid over white, and nothing else is left of it.",
     ]

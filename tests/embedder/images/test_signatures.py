@@ -92,6 +92,7 @@ def test_avif(photo):
         (b"\xff\x0a\xf8\xbe", "JPEG XL image; to read it: pip install"),
         (b"8BPS\0\2", "a Photoshop file that is large .PSB."),
         (b"<svg ", "SVG is not read"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- a drawing -->\n<svg xmlns='x'>", "rsvg-convert"),
     ],
 )
 def test_other_formats_are_named(head, name, without_extra):

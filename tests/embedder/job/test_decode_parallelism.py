@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from frieze.core import CoreTimes
+from frieze.embedder.images.decode import Limits
 from frieze.embedder.job import decode_parallelism
 from frieze.embedder.job.decode_parallelism import can_pay, measure_waiting, needs_processes
 
@@ -14,7 +15,7 @@ def sample(rows=MANY_ROWS):
     """Return a sample of images that take a millisecond each."""
     source = types.SimpleNamespace(read=lambda rows: [b"image"] * len(rows))
     return types.SimpleNamespace(
-        rows=rows, sampled_rows=rows[:4], decode_s=1e-3, source=source, spec=None, max_pixels=1
+        rows=rows, sampled_rows=rows[:4], decode_s=1e-3, source=source, spec=None, limits=Limits()
     )
 
 

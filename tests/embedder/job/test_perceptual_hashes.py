@@ -30,7 +30,7 @@ def embed_as_before(embed, monkeypatch):
     def run(*args, **options):
         with monkeypatch.context() as patch:
             patch.setattr("frieze.embedder.embed.HASH_VERSION", None)
-            patch.setattr("frieze.embedder.embed._with_hashes_reserved", lambda source: source)
+            patch.setattr("frieze.embedder.embed._with_reserved", lambda source, _: source)
             return embed(*args, **options)
 
     return run

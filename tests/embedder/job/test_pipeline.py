@@ -10,7 +10,7 @@ import pytest
 from frieze.core import ImageError
 from frieze.embedder import SourceOptions, decode, open_source
 from frieze.embedder.images.decode_processes import DecoderDiedError
-from frieze.embedder.images.prepare import ThreadDecoder, decode_for
+from frieze.embedder.images.prepare import Computed, ThreadDecoder, decode_for
 from frieze.embedder.job.pipeline import Batch, BatchRows, Decoder, stream
 from frieze.embedder.sources import Source
 from frieze.embedder.sources.base import Listing
@@ -102,7 +102,7 @@ def test_perceptual_hashes(decoder):
     batch = decoder(0, 2, 3)
     expected = np.stack(hash_images(batch.pixels), axis=1).tolist()
     assert [[*batch.hashes[digest]] for digest in batch.sizes] == expected
-    assert list(decoder(0, 3, hashes=False).hashes.values()) == [(0, 0)] * 2
+    assert list(decoder(0, 3, computed=Computed(hashes=False)).hashes.values()) == [(0, 0)] * 2
 
 
 def test_known_bytes_are_not_decoded(decoder, folder):

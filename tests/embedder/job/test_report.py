@@ -16,7 +16,16 @@ KEYS = {
         "notes",
     ),
     *("narrow_range", "relabelled", "ignored_formats", "unread_pictures", "hidden", "excluded", "decode_processes"),
-    *("pixels", "pixels_from", "pixels_stated", "first_of_several", "colour_profiles", "white_by_transparency"),
+    *(
+        "pixels",
+        "pixels_from",
+        "pixels_stated",
+        "first_of_several",
+        "colour_profiles",
+        "converted_profiles",
+        "unusable_profiles",
+        "white_by_transparency",
+    ),
     *("removed_folders", "kept_folders"),
 }
 

@@ -6,15 +6,15 @@ import pytest
 from frieze.core import CoreTimes
 from frieze.embedder.job import timing
 from frieze.embedder.job.pipeline import Batch, BatchRows
-from frieze.embedder.job.timing import NAMES, Load, Seconds, StageTimes, explain, measure_load
+from frieze.embedder.job.timing import NAMES, Load, RunFacts, Seconds, StageTimes, explain, measure_load
 
 IDLE, FULL = Load(others=0.1, idle=0.5), Load(others=0.55, idle=0.05)
 
 
-def advice(*, waited=None, cpu=None, load=IDLE, workers=None):
+def advice(*, waited=None, cpu=None, load=IDLE, **facts):
     """Return the advice for ten seconds on two cores."""
     waited, cpu = waited or Seconds(decode=6), cpu or Seconds(decode=4)
-    return explain(waited, cpu, seconds=10, cores=2, load=load, workers=workers).advice
+    return explain(waited, cpu, RunFacts(seconds=10, cores=2, load=load, **facts)).advice
 
 
 @pytest.mark.parametrize("stage", NAMES)
@@ -22,7 +22,7 @@ def test_busy_cores(stage):
     """If the cores are busy, the stage with most CPU seconds bounds the run, whatever was waited for."""
     cpu = Seconds(read=1, decode=1, infer=1, write=1)
     setattr(cpu, stage, 7)
-    bottleneck = explain(Seconds(infer=5), cpu, seconds=5, cores=2, load=None, workers=None)
+    bottleneck = explain(Seconds(infer=5), cpu, RunFacts(seconds=5, cores=2))
     assert bottleneck.stage == stage
     assert "70% of the processor's time" in bottleneck.advice
 
@@ -32,7 +32,7 @@ def test_idle_cores(stage):
     """If cores are idle, the stage that was waited for most bounds the run, whatever used the CPU."""
     waited = Seconds(read=0.5, decode=0.5, infer=0.5, write=0.5)
     setattr(waited, stage, 6)
-    bottleneck = explain(waited, Seconds(decode=4), seconds=10, cores=2, load=IDLE, workers=None)
+    bottleneck = explain(waited, Seconds(decode=4), RunFacts(seconds=10, cores=2, load=IDLE))
     assert bottleneck.stage == stage
     assert "60% of its time" in bottleneck.advice
 
@@ -53,7 +53,7 @@ def test_other_programs():
 def test_part_of_a_core():
     """A container's half a core that is used up is busy, however idle the machine is."""
     cpu = Seconds(decode=4.5)
-    bottleneck = explain(Seconds(decode=9), cpu, seconds=10, cores=0.5, load=Load(0.0, 0.9), workers=None)
+    bottleneck = explain(Seconds(decode=9), cpu, RunFacts(seconds=10, cores=0.5, load=Load(0.0, 0.9)))
     assert bottleneck.advice.startswith("Decoding took 100% of the processor's time")
 
 
@@ -71,6 +71,15 @@ def test_part_of_a_core():
 def test_number_of_workers(options, expected):
     """With --workers the advice says whether another number would change anything."""
     assert expected in advice(**options)[-40:]
+
+
+@pytest.mark.parametrize("cpu", [Seconds(infer=4), Seconds(infer=19)])
+def test_the_fastest_backbone(cpu):
+    """Who uses the fastest backbone is not told to take a smaller one; no advice calls it a network."""
+    fastest, other = (advice(waited=Seconds(infer=9), cpu=cpu, is_fastest=one) for one in (True, False))
+    assert other == fastest.replace(": a faster device", ": a smaller backbone or a faster device")
+    assert "smaller backbone" not in fastest
+    assert "network" not in other
 
 
 def test_load(monkeypatch):

@@ -200,7 +200,7 @@ def test_output_among_shards(source, folder):
             r"There is no image in empty: 0 other files were found\.\nSOURCE and all folders below it",
         ),
         ("texts", r"There is no image in texts: 1 other file was found\."),
-        ("https://x.org/photos", r"https://x\.org/photos can't be read: images are read from disk, s3:// or gs://\."),
+        ("ftp://x.org/photos", r"ftp://x\.org/photos can't be read: images are read from disk, s3://, gs:// or lists"),
         ("azure://x/photos", r"azure://x/photos can't be read"),
         ("s3:///", r"s3:/// names no bucket\.\nWrite s3://BUCKET/PREFIX"),
     ],

@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import tarfile
+import zipfile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from frieze.embedder import BackboneRequest, JobOptions, SourceOptions, embed_source
 from frieze.features import open_features
@@ -93,6 +95,81 @@ def write_tfrecord(images, folder):
     return folder / "images.tfrecord"
 
 
+def write_zip(images, folder):
+    """Write one archive of LABEL/NAME.jpg."""
+    with zipfile.ZipFile(folder / "images.zip", "w") as archive:
+        for name, label, data in images:
+            archive.writestr(f"{label}/{name}.jpg", data)
+    return folder / "images.zip"
+
+
+def write_tar_gz(images, folder):
+    """Write one compressed archive of LABEL/NAME.jpg."""
+    with tarfile.open(folder / "images.tar.gz", "w:gz", compresslevel=1) as archive:
+        for name, label, data in images:
+            member = tarfile.TarInfo(f"{label}/{name}.jpg")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return folder / "images.tar.gz"
+
+
+def write_hdf5(images, folder):
+    """Write the bytes of the files, and the labels beside them."""
+    import h5py
+
+    with h5py.File(folder / "images.h5", "w") as file:
+        stack = file.create_dataset("images", len(images), h5py.vlen_dtype(np.uint8))
+        for row, (_, _, data) in enumerate(images):
+            stack[row] = np.frombuffer(data, np.uint8)
+        file["labels"] = [label for _, label, _ in images]
+    return folder / "images.h5"
+
+
+def write_tfds(images, folder):
+    """Write what TensorFlow Datasets makes: records with numbers of classes, and the names beside them."""
+    import tensorflow as tf
+
+    classes = sorted({label for _, label, _ in images})
+    (folder / "tfds").mkdir()
+    splits = [{"name": "test", "shardLengths": [str(len(images))]}]
+    (folder / "tfds" / "dataset_info.json").write_text(json.dumps({"name": "d", "version": "1.0.0", "splits": splits}))
+    features = {"featuresDict": {"features": {"image": {}, "label": {"classLabel": {}}}}}
+    (folder / "tfds" / "features.json").write_text(json.dumps(features))
+    (folder / "tfds" / "label.labels.txt").write_text("".join(f"{label}\n" for label in classes))
+    with tf.io.TFRecordWriter(str(folder / "tfds" / "d-test.tfrecord-00000-of-00001")) as file:
+        for _, label, data in images:
+            image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
+            number = tf.train.Feature(int64_list=tf.train.Int64List(value=[classes.index(label)]))
+            example = tf.train.Example(features=tf.train.Features(feature={"image": image, "label": number}))
+            file.write(example.SerializeToString())
+    return folder / "tfds"
+
+
+def write_npz(images, folder):
+    """Write the pixels of images of one size, and the labels."""
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for _, _, data in images])
+    np.savez(folder / "images.npz", images=pixels, labels=[label for _, label, _ in images])
+    return folder / "images.npz"
+
+
+def write_hugging_face(images, folder):
+    """Write a dataset of two splits as `datasets` saves it: Arrow streams, and JSON that says what they are."""
+    names = sorted({label for _, label, _ in images})
+    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    for split, some in {"train": images[1:], "test": images[:1]}.items():
+        (folder / "saved" / split).mkdir(parents=True)
+        structs = [{"bytes": data, "path": f"{name}.jpg"} for name, _, data in some]
+        table = pa.table({"image": structs, "label": [names.index(label) for _, label, _ in some]})
+        table = table.replace_schema_metadata(metadata)
+        file = folder / "saved" / split / "data-00000-of-00001.arrow"
+        with pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table, 10)
+        (file.parent / "state.json").write_text(json.dumps({"_data_files": [{"filename": file.name}]}))
+    (folder / "saved" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
+    return folder / "saved"
+
+
 FORMS = {
     "folder": write_folder,
     "glob": write_glob,
@@ -102,7 +179,15 @@ FORMS = {
     "tar": write_tar,
     "parquet": write_parquet,
     "tfrecord": write_tfrecord,
+    "zip": write_zip,
+    "tar.gz": write_tar_gz,
+    "hdf5": write_hdf5,
+    "tfds": write_tfds,
+    "hugging face": write_hugging_face,
 }
+
+PIXEL_FORMS = {"npz": write_npz}
+"""Forms that hold pixels, so that no image has the bytes of its file."""
 
 
 def content(source, out, backbone, **options):
@@ -137,6 +222,23 @@ def test_same_vectors(form, images, gallery, tiny, tmp_path):
     source = FORMS[form](images, tmp_path)
     check_same(content(str(source), tmp_path / "out", tiny, **options), expected)
     assert len(expected) == 24
+
+
+@pytest.mark.parametrize("form", PIXEL_FORMS)
+def test_pixels(form, tiny, tmp_path):
+    """A stack of pixels gives the vectors and labels of the same pixels in files without loss, in its order."""
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 40, 30, 3), np.uint8)
+    images = []
+    for number, one in enumerate(pixels):
+        file = io.BytesIO()
+        Image.fromarray(one).save(file, "PNG")
+        images.append((f"{number:02d}", ["cat", "dog"][number % 2], file.getvalue()))
+    source, request, options = PIXEL_FORMS[form](images, tmp_path), BackboneRequest(handle=str(tiny)), JobOptions()
+    embed_source(str(source), tmp_path / "out", request=request, options=options)
+    embed_source([{"image": data} for *_, data in images], tmp_path / "expected", request=request, options=options)
+    actual, expected = open_features(tmp_path / "out"), open_features(tmp_path / "expected")
+    assert list(actual.labels) == [label for _, label, _ in images]
+    assert np.abs(actual.embeddings() - expected.embeddings()).max() < 1e-6
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -147,8 +147,7 @@ def test_a_table_for_people(planted, run, tmp_path, monkeypatch):
     monkeypatch.setattr("frieze.terminal.is_terminal", lambda: True)
     stdout = run("audit", planted / "v.features", "--out", tmp_path / "f.parquet").stdout
     lines = [" ".join(line.split()) for line in stdout.splitlines()]
-    assert "rows 300" in lines
-    assert "small_class 2" in lines
+    assert any(line.startswith("Of 300 images: 8 labels likely wrong, 10 near-duplicates") for line in lines)
     assert any(line.startswith("small_class 0.6000 dot - -") and line.endswith("298") for line in lines)
 
 

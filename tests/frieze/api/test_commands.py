@@ -40,7 +40,7 @@ DOCUMENTS = {
 """The fields that others rely on (docs/json.md)."""
 UNREAD = {
     *("ignored", "ignored_formats", "unread_pictures", "hidden", "unread_shards"),
-    *("first_of_several", "colour_profiles", "white_by_transparency"),
+    *("first_of_several", "colour_profiles", "converted_profiles", "unusable_profiles", "white_by_transparency"),
 }
 """Fields of `predict` for images only."""
 GAPS = {"n_without_part", "similar_labels", "test_copies", "unjudged", "untested_classes"}
@@ -408,7 +408,7 @@ def test_heads_are_ranked(world, run, monkeypatch):
     result = run("compare", world / "photos.features", "--heads", "prototype, ridge")
     assert result.exit_code == 0
     assert result.stdout.index("accuracy") < min(result.stdout.index("prototype"), result.stdout.index("ridge"))
-    assert "n_left_out" in result.stdout
+    assert "scored on 6 held-out" in result.stdout
 
 
 def test_an_unknown_head_is_refused(world, run):

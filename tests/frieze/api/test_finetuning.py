@@ -19,6 +19,7 @@ from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.trainer import Trainer
 from frieze.classifiers.metrics import accuracy_interval
 from frieze.core import FeatureFileError, InputError, ModelError, import_keras, lock
+from frieze.embedder.images.decode import VERSION
 
 QUICK = {"unfreeze": "high", "augment": False, "epochs": 2, "learning_rate": 0.004, "batch_size": 16}
 COLOURS = {"blue": (30, 60, 200), "green": (40, 170, 60), "red": (200, 40, 40)}
@@ -136,7 +137,7 @@ def test_a_table_of_the_first_decoding_is_tuned_with_it(table, probe, tmp_path):
     """A table that was begun with an earlier version of decoding is fine-tuned, scored and used with that version."""
     first = shutil.copytree(table, tmp_path / "first.features")
     text = (first / "features.json").read_text()
-    (first / "features.json").write_text(text.replace("pillow-draft-bilinear-2", "pillow-draft-bilinear-1"))
+    (first / "features.json").write_text(text.replace(VERSION, "pillow-draft-bilinear-1"))
     out = tmp_path / "tuned.model"
     frieze.finetune(first, out=out, **QUICK)
     document = json.loads((out / "head.json").read_text())

@@ -126,6 +126,49 @@ def test_an_index():
     assert summarize("index", document | {"rebuilt": False})[0].endswith("(pq, 52MB), up to date.")
 
 
+def test_copies():
+    """Groups, what could go, and what only looks alike."""
+    document = {"groups": [1, 2], "n_exact": 1, "rows": 300, "n_duplicates": 3, "n_look_alikes": 5}
+    assert summarize("duplicates", document) == [
+        "2 groups of copies, 1 of them of equal files, among 300 images: 3 images could go.",
+        "5 images only look alike, and are not moved.",
+    ]
+
+
+def test_an_audit():
+    """Counts of findings that there are, and how far the labels agree with heads that never saw the images."""
+    counts = {"label": 3, "duplicate_labels": 0, "outlier": 1}
+    document = {"rows": 300, "n_unlabelled": 2, "counts": counts, "accuracy": 0.9, "n_judged": 298}
+    assert summarize("audit", document | {"out": "f.csv", "seconds": 1.5}) == [
+        "Of 300 images (2 without a label): 3 labels likely wrong, 1 outliers.",
+        "Heads that never saw them agree with 0.900 of the labels of 298 images.",
+        "All findings: f.csv (1.5 s).",
+    ]
+
+
+def test_a_comparison():
+    """The images of a comparison of heads; of backbones the advice."""
+    document = {"classes": ["a", "b"], "n_train": 80, "n_test": 20, "test_copies": 0, "n_without_part": 1}
+    assert summarize("compare", document | {"n_left_out": 2}) == [
+        "2 classes, trained on 80 images and scored on 20 held-out ones, the same for all.",
+        "3 images left out: see --verbose.",
+    ]
+    of_backbones = {"advice": "Use x.", "sampled": 50, "images": 300, "failed": 1}
+    assert summarize("compare", of_backbones) == ["Use x.", "On 50 of 300 images; 1 can't be used."]
+
+
+def test_a_map_and_an_export():
+    """Where it is, how large, and how exact."""
+    drawn = {"points": 50, "rows": 60, "out": "m.html", "kept": 0.5491}
+    assert summarize("map", drawn) == ["50 of 60 images in m.html, with 54.9 % of the variance."]
+    written = {"backbone": "mini", "out": "m", "bytes": 51_200_000, "checked": 16}
+    assert summarize("export", written | {"head": "svm", "largest_difference": 1.2e-7}) == [
+        "svm head on mini in m (52MB).",
+        "Checked against the original on 16 images: no probability differs by more than 1.2e-07.",
+    ]
+    assert summarize("export", written | {"least_cosine": 1.0})[1].endswith("images: least cosine 1.000000.")
+
+
 def test_a_broken_table():
     """A folder with problems is broken."""
     document = {"path": "t.features", "kind": "features", "ok": False, "rows": 5}

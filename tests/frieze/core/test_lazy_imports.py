@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import subprocess
 import sys
@@ -40,6 +41,36 @@ def test_threads_are_set(tf):
 def test_hub_without_warnings(tf):
     """tensorflow_hub is imported without the warnings that it gives at every import."""
     assert callable(quiet.import_tensorflow_hub().resolve)
+
+
+_WITHOUT_PKG_RESOURCES = """
+import importlib.util, sys, types
+from frieze.core import lazy_imports
+
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "pkg_resources" else find_spec(name)
+sys.modules["tensorflow"] = types.SimpleNamespace(__version__="2.20.0")  # the import is not what is tested
+sys.path.insert(0, sys.argv[1])
+hub = lazy_imports.import_tensorflow_hub()
+print(hub.newer, "pkg_resources" in sys.modules)
+"""
+
+
+def test_hub_without_pkg_resources(tmp_path):
+    """tensorflow_hub is imported where setuptools has no pkg_resources, and that name is gone afterwards."""
+    package = "from pkg_resources import parse_version\nnewer = parse_version('2.9') < parse_version('2.20')\n"
+    (tmp_path / "tensorflow_hub.py").write_text(package)
+    command = [sys.executable, "-c", _WITHOUT_PKG_RESOURCES, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pkg_resources") is not None, reason="setuptools before 82 is installed")
+def test_hub_on_new_setuptools(tf):
+    """The real tensorflow_hub is imported beside a setuptools without pkg_resources; `make test-lowest` has one."""
+    hub = quiet.import_tensorflow_hub()
+    assert callable(hub.KerasLayer)
+    assert importlib.util.find_spec("pkg_resources") is None
 
 
 def test_stderr_is_closed_for_a_while(capfd):

@@ -228,3 +228,9 @@ def test_no_size(text):
 def test_formatted_size_is_enough(size):
     """A formatted size can be parsed, and is no less and at most a tenth more."""
     assert size <= parse_size(format_size(size)) <= 1.1 * size
+
+
+def test_no_module_of_unix_at_import():
+    """The ground floor and the stored tables are imported without `fcntl` and `resource`, which Windows lacks."""
+    code = "import sys; sys.modules |= {'fcntl': None, 'resource': None}; import frieze.core, frieze.features"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,6 +18,16 @@ def test_features_of_the_mirror_image():
     assert np.mean(nearest < 8) > 0.99
 
 
+def test_keypoints_are_dropped():
+    """Once those of the mirror image are known no keypoints are kept; the features are the same as before."""
+    picture = Picture(np.asarray(photograph(0).resize((192, 144))))
+    before, mirrored = picture.features(), picture.features(mirrored=True)
+    assert len(before.keypoints) == len(before.places)
+    assert picture.features().keypoints == mirrored.keypoints == ()
+    np.testing.assert_array_equal(picture.features().descriptors, before.descriptors)
+    assert picture.features(mirrored=True) is mirrored
+
+
 def flip(descriptors, n_bits):
     """Return descriptors of which the first bits are others."""
     bits = np.unpackbits(descriptors, axis=1)

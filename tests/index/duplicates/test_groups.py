@@ -130,3 +130,14 @@ def test_blocks_of_pairs(block, monkeypatch):
     steps, matches = [], {(0, 1): SAME, (0, 2): SAME, (3, 4): SAME, (1, 2): SAME, (5, 6): CROP}
     assert group(matches, steps=steps)[0] == {0: {1: SAME, 2: SAME}, 3: {4: SAME}, 5: {6: CROP}}
     assert (steps[0], steps[-1]) == ((0, 5), (5, 5))
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 5, 64, 1000])
+def test_streams_of_pairs(n_pairs, monkeypatch):
+    """Each block holds a piece of each of four parts of the pairs, in order; together they hold each pair once."""
+    monkeypatch.setattr(module, "_BLOCK", 32)
+    blocks = [block.tolist() for block in module._blocks(n_pairs)]
+    assert sorted(at for block in blocks for at in block) == list(range(n_pairs))
+    assert all(block == sorted(block) and len(block) <= 32 for block in blocks)
+    if n_pairs == 1000:
+        assert blocks[0] == [start + at for start in (0, 250, 500, 750) for at in range(8)]

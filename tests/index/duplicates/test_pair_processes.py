@@ -17,7 +17,7 @@ from frieze.indexing.duplicates import confirm
 from frieze.indexing.duplicates.confirm import Confirmer
 from frieze.indexing.duplicates.decide import Decider, Image, Pair
 from frieze.indexing.duplicates.image_facts import ImageFacts
-from frieze.indexing.duplicates.pair_processes import share_out
+from frieze.indexing.duplicates.pair_processes import share_out, take
 
 KINDS = ["mirrored", None, "cropped", "cropped+mirrored", None, None]
 
@@ -121,7 +121,18 @@ def test_processes_end():
     assert all(child.poll() is not None for child in children)
 
 
-def test_shares_are_even():
-    """Pairs of an image go where its pairs always go, but for those that would make a share larger than the others."""
-    assert share_out([1, 1, 2, 2, 3, 3], 3) == [[4, 5], [0, 1], [2, 3]]
-    assert share_out([0, 0, 2, 2, 4, 4, 6, 6], 2) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+@pytest.mark.parametrize(("n_pairs", "n_shares"), [(0, 2), (1, 3), (7, 2), (2048, 2), (2047, 8)])
+def test_shares_are_even(n_pairs, n_shares):
+    """Each process has a run of pairs, as long as the others', in portions of 32 at most; together they are all."""
+    places = [[at for part in share for at in range(n_pairs)[part]] for share in share_out(n_pairs, n_shares)]
+    assert [at for share in places for at in share] == list(range(n_pairs))
+    assert max(map(len, places)) - min(map(len, places)) <= 1
+    assert all(part.stop - part.start <= 32 for share in share_out(n_pairs, n_shares) for part in share)
+
+
+def test_none_waits_for_the_slowest():
+    """A process that is through with its own share takes the end of the fullest, until nothing is left."""
+    shares = share_out(64, 2)
+    assert [take(shares, 0).start for _ in range(9)] == [*range(0, 32, 4), 60]
+    assert [take(shares, 1).start for _ in range(7)] == [*range(32, 60, 4)]
+    assert take(shares, 0) is None

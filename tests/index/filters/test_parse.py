@@ -13,6 +13,7 @@ from frieze.indexing.filters.parse import find_rows
 from frieze.indexing.storage.row_metadata import RowMetadata, write_rows
 
 N = 200
+_WRITES_VIEWS = pytest.mark.skipif(int(pa.__version__.partition(".")[0]) < 21, reason="pyarrow 21 is the first")
 TEXTS = ["cat", "Cat", "dog", "it's", "50%", "a_b", "a.b", "(", "É", "日本", "two\nlines", ""]
 DAYS = [dt.date(2024, 1, 1) + dt.timedelta(day) for day in range(5)]
 TIMES = [dt.datetime(2024, 1, day, hour) for day in range(1, 4) for hour in (0, 12)]  # noqa: DTZ001  no time zone
@@ -176,9 +177,9 @@ def rows_of(tmp_path, **named):
         (pa.array([2**63 + 1, 1], pa.uint64()), "x > 2", [0]),
         (pa.array([2**62 + 1, 2**62], pa.int64()), f"x = {2**62 + 1}", [0]),
         (pa.array([2**62 + 1, 1], pa.int64()), "x > 1.5", [0]),
-        (pa.array([1.5, 2], pa.float16()), "x <= 1.5", [0]),
+        (pa.array(np.array([1.5, 2], np.float16)), "x <= 1.5", [0]),
         (pa.array([decimal.Decimal("1.50"), decimal.Decimal("1.52")]), "x = 1.523 or x = 1.5", [0]),
-        (pa.array(["a", "b"], pa.string_view()), "x like 'b%'", [1]),
+        pytest.param(pa.array(["a", "b"], pa.string_view()), "x like 'b%'", [1], marks=_WRITES_VIEWS),
         (pa.array(["a", None]).dictionary_encode(), "x != 'b'", [0]),
         (pa.array([0, 86_400_000], pa.date64()), "x > '1970-01-01'", [1]),
         (pa.array([0, 3600], pa.timestamp("s", "UTC")), "x >= '1970-01-01 01:00:00'", [1]),

@@ -1,6 +1,7 @@
 import gzip
 import io
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from frieze.core import InputError
 from frieze.embedder.sources import SourceOptions
-from frieze.embedder.sources.archives import base as archives
+from frieze.embedder.sources.archives import compressed as archives
 from frieze.embedder.sources.open import open_source
 
 
@@ -86,35 +87,13 @@ def test_each_is_opened_once(shards, monkeypatch):
     assert opened[2].closed
 
 
-@pytest.mark.parametrize(
-    ("name", "command"),
-    [
-        ("a.tar.gz", "gunzip"),
-        ("two words.tgz", "gunzip"),
-        ("a.TAR.BZ2", "bunzip2"),
-        ("a.tar.xz", "unxz"),
-        ("a.tar.zst", "unzstd"),
-        ("a.tfrecord.gz", "gunzip"),
-        ("a.tfrecord-00000-of-00001.gz", "gunzip"),
-    ],
-)
-def test_compressed(name, command, tmp_path):
-    """A compressed archive alone is rejected with what makes it a plain one."""
-    (tmp_path / name).write_bytes(b"")
-    with pytest.raises(InputError, match=r"it is compressed: its images can't be read one by one\.") as caught:
-        open_source(str(tmp_path / name), SourceOptions())
-    quote = "'" if " " in name else ""
-    assert caught.value.hint == f"Decompress it: {command} {quote}{tmp_path}/{name}{quote}"
-
-
-@pytest.mark.parametrize("name", ["aa.tar.gz", "aa.tgz"])
+@pytest.mark.parametrize("name", ["aa.tar.gz", "aa.tgz", "aa.tar"])
 def test_one_compressed_of_many(name, pair):
-    """A compressed archive beside others is a failure, and these are listed."""
+    """A compressed archive beside others is read as they are, also without an ending that says so."""
     (pair[1] / name).write_bytes(gzip.compress((pair[1] / "a.tar").read_bytes()))
     source = open_source(str(pair[1]), SourceOptions())
-    message = "it is compressed: its images can't be read one by one"
-    assert failures(source) == [(name, "list", "compressed", message)]
-    assert read(source) == [image(number) for number in range(4)]
+    assert failures(source) == []
+    assert read(source, range(6)) == [image(number) for number in (0, 1, 0, 1, 2, 3)]
 
 
 @pytest.mark.parametrize(("data", "message"), [(b"", "empty file"), (b"text" * 200, "invalid header")])
@@ -202,3 +181,21 @@ def test_too_large(pair):
     """An image of more bytes than are allowed is rejected before it is read."""
     source = open_source(str(pair[1]), SourceOptions(max_bytes=len(image(1))))
     assert read(source) == [image(0), image(1), "too large", "too large"]
+
+
+@pytest.mark.parametrize("inner", ["more.ZIP", "x/more.tar", "more.tar.gz"])
+def test_archive_inside(inner, tmp_path):
+    """An archive inside another is a failure by its name, and no image of it goes missing without a word."""
+    write_tar(tmp_path / "a.tar", {"0.jpg": image(0), inner: b"PK"})
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("1.jpg", image(1))
+        archive.writestr(inner, b"PK")
+    for name in ("a.tar", "b.zip"):
+        source = open_source(str(tmp_path / name), SourceOptions())
+        message = "an archive inside another is not read"
+        assert failures(source) == [(f"{name}/{inner}", "list", "archive inside", message)]
+        assert (len(source.listing.images), source.listing.n_ignored) == (1, 0)
+    write_tar(tmp_path / "a.tar", {inner: b"PK"})
+    with pytest.raises(InputError, match="can't be read: an archive inside another is not read") as caught:
+        open_source(str(tmp_path / "a.tar"), SourceOptions())
+    assert caught.value.hint.startswith("Unpack the outer one")

@@ -73,7 +73,7 @@ def test_paths_without_bytes(rows_a_group, listed, tmp_path):
     (tmp_path / "in" / "b.jpg").write_bytes(image(1))
     structs = [{"bytes": image(0), "path": "in/b.jpg"}, {"bytes": None, "path": "in/b.jpg"}]
     structs += [{"bytes": None, "path": str(tmp_path / "in" / "b.jpg")}, {"bytes": None, "path": "gone.jpg"}]
-    structs += [{"bytes": None, "path": "https://x.org/a.jpg"}, None]
+    structs += [{"bytes": None, "path": "ftp://x.org/a.jpg"}, None]
     source = listed({"image": pa.array(structs), "label": [0, 1, 2, 3, 4, 5]}, rows_a_group=rows_a_group)
     status = (tmp_path / "in" / "b.jpg").stat()
     assert rows(source, *OURS)[1] == (

@@ -116,7 +116,7 @@ def test_samples(members, tmp_path_factory):
         ({"cls": b" 7\n", "json": b'{"label": "b"}'}, {}, "7", {"source_label": "b"}),
         ({"json": b'{"label": "b", "class": 3}'}, {}, "b", {"class": 3}),
         ({"json": b'{"label": "", "class": 3}'}, {}, "3", {"source_label": ""}),
-        ({"json": b'{"label": ["a", "b"]}'}, {}, "folder", {"source_label": ["a", "b"]}),
+        ({"json": b'{"label": ["a", "b"]}'}, {}, None, {"labels": ["a", "b"]}),
         ({"cls": b"7", "json": b'{"kind": "owl"}'}, {"label": "kind"}, "owl", {"cls": "7"}),
         ({"cls": b"7", "txt": b"x"}, {"labels": "none"}, None, {"cls": "7", "txt": "x"}),
         ({"cls": b"\xff"}, {}, "\\xff", {}),
@@ -394,13 +394,13 @@ def test_lists_of_labels(listed):
     members = [(f"{name}.jpg", image(1)) for name in texts]
     members += [(f"{name}.json", json.dumps({"label": label}).encode()) for name, label in texts.items() if name != "c"]
     several = rows(listed(members))
-    assert [(row["label"], row["source_label"]) for row in several.values()] == [
-        ("3", [3]),
-        (None, [3, 4]),
+    assert [(row["label"], row["labels"]) for row in several.values()] == [
+        ("3", ["3"]),
+        (None, ["3", "4"]),
         (None, None),
     ]
     one = rows(listed([one for one in members if not one[0].startswith("b")]))
-    assert [(row["label"], "source_label" in row) for row in one.values()] == [("3", False), (None, False)]
+    assert [(row["label"], "labels" in row) for row in one.values()] == [("3", False), (None, False)]
 
 
 @pytest.mark.parametrize(

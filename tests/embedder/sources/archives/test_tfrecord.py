@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from frieze.core import ImageError, InputError
 from frieze.embedder.sources import SourceOptions
@@ -133,9 +135,11 @@ def test_features_of_some_records(listed):
         ({"image/class/text": b"owl", "image/class/label": 3}, {}, "owl", {"image/class/label": 3}),
         ({"image/class/text": b"", "image/class/label": 3}, {}, "3", {"image/class/text": ""}),
         ({"label": 7, "class": b"x"}, {}, "7", {"class": "x"}),
-        ({"label": [7, 8]}, {}, None, {"source_label": [7, 8]}),
+        ({"label": [7, 8]}, {}, None, {"labels": ["7", "8"]}),
         ({"label": 7, "kind": b"owl"}, {"label": "kind"}, "owl", {"source_label": 7}),
         ({"label": 7}, {"labels": "none"}, None, {"source_label": 7}),
+        ({"labels": 7}, {}, "7", {}),
+        ({"labels": 7, "kind": []}, {"label": "kind"}, None, {"labels": 7, "kind": None}),
     ],
 )
 def test_labels(features, options, label, left, listed):
@@ -259,7 +263,7 @@ def test_broken_record(at, flipped, whole, tmp_path_factory):
 def test_no_records(data, tmp_path):
     """A file of another kind is rejected with what it may be."""
     (tmp_path / "a.tfrecord").write_bytes(data)
-    with pytest.raises(InputError, match="record 0, at byte 0, is damaged, or the file is compressed or no TFRecord"):
+    with pytest.raises(InputError, match="record 0, at byte 0, is damaged, or the file is no TFRecord"):
         open_source(str(tmp_path / "a.tfrecord"), SourceOptions())
 
 
@@ -318,26 +322,107 @@ def test_without_tensorflow(listed, tmp_path):
 
 
 def test_several_images_a_record(listed):
-    """A record of several images is a failure that tells their number and its byte, and so is a file of such alone."""
-    frames = {"frames": [image(0), image(1)]}
-    source = listed([{"image": image(0)}, frames])
-    assert failures(source) == [("a.tfrecord/1", "unsupported")]
-    assert "frames holds 2 images; expected is one an Example (record 1, at byte" in source.listing.failures[0].message
-    with pytest.raises(InputError, match=r"holds 2 images.*\(record 0, at byte 0\)\.\nWrite one image a record"):
-        listed([frames])
+    """A feature of several images is a row each, also beside records of one."""
+    source = listed([{"image": image(0), "label": 4}, {"frames": [image(1), image(2)], "label": 5}])
+    ids = ["a.tfrecord/0", "a.tfrecord/1/0", "a.tfrecord/1/1"]
+    assert [(row["id"], row["label"]) for row in rows(source)] == list(zip(ids, "455", strict=True))
+    assert (failures(source), contents(source)) == ([], [image(0), image(1), image(2)])
+    assert [read_image(row["uri"]) for row in rows(source)] == contents(source)
 
 
-def test_sequence_examples(tf, tmp_path):
-    """A SequenceExample is named as such, with its byte, and what to write in its place."""
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image(0)]))
-    lists = tf.train.FeatureLists(feature_list={"images": tf.train.FeatureList(feature=[feature] * 3)})
-    label = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
-    example = tf.train.SequenceExample(context=tf.train.Features(feature={"label": label}), feature_lists=lists)
-    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+def write_sequences(tf, path, *, context, lists):
+    """Write one SequenceExample of a context, and lists of one value a frame."""
+
+    def feature(value):
+        field, message = KINDS[type(value)]
+        return tf.train.Feature(**{field: getattr(tf.train, message)(value=[value])})
+
+    frames = {name: tf.train.FeatureList(feature=map(feature, values)) for name, values in lists.items()}
+    example = tf.train.SequenceExample(
+        context=tf.train.Features(feature={name: feature(value) for name, value in context.items()}),
+        feature_lists=tf.train.FeatureLists(feature_list=frames),
+    )
+    with tf.io.TFRecordWriter(str(path)) as writer:
         writer.write(example.SerializeToString())
-    message = r"tf\.train\.SequenceExample of 3 frames.*\(record 0, at byte 0\)\.\nWrite one image a record"
-    with pytest.raises(InputError, match=message):
-        open_source(str(tmp_path / "a.tfrecord"), SourceOptions())
+    return path
+
+
+@pytest.mark.parametrize("image_option", [None, "frames"])
+def test_sequence_examples(image_option, tf, tmp_path):
+    """Each frame of a SequenceExample is a row, with its own values and those of the context."""
+    lists = {"frames": [image(0), image(1), image(1)], "at": [0.5, 1.5, 2.5], "words": [b"other length"]}
+    path = write_sequences(tf, tmp_path / "a.tfrecord", context={"label": 7, "video": b"v"}, lists=lists)
+    source = open_source(str(path), SourceOptions(image=image_option))
+    assert [(row["id"], row["label"]) for row in rows(source)] == [(f"a.tfrecord/0/{k}", "7") for k in range(3)]
+    assert columns(source) == [{"at": at, "video": "v"} for at in (0.5, 1.5, 2.5)]
+    assert contents(source) == [image(0), image(1), image(1)]
+    assert [read_image(row["uri"]) for row in rows(source)] == contents(source)
+
+
+def test_sequence_with_an_image_in_its_context(tf, tmp_path):
+    """A SequenceExample of one image, such as one with the words of its caption, is that image with a list."""
+    lists = {"caption": [3, 1, 2], "words": [b"a", b"red", b"bird"]}
+    path = write_sequences(tf, tmp_path / "a.tfrecord", context={"image/data": image(0)}, lists=lists)
+    source = open_source(str(path), SourceOptions())
+    assert columns(source) == [{"caption": [3, 1, 2], "words": ["a", "red", "bird"]}]
+    assert contents(source) == [image(0)]
+
+
+@pytest.mark.parametrize(
+    ("mode", "channels", "names"), [("RGB", 3, ("height", "width", "depth")), ("L", 1, ("image/height", "image/width"))]
+)
+def test_bare_samples(mode, channels, names, listed):
+    """Uint8 samples of the shape that their record states are that picture, whatever their first bytes look like."""
+    shape = (5, 7, channels)
+    pixels = [np.random.default_rng(n).integers(0, 256, shape, np.uint8) for n in range(3)]
+    pixels[2][0, :3] = 0  # as some icon's
+    facts = dict(zip(names, shape, strict=False)) | {"label": 3}
+    source = listed([{"image_raw": one.tobytes(), **facts} for one in pixels])
+    for row, content, expected in zip(rows(source), contents(source), pixels, strict=True):
+        assert row["size_bytes"] == expected.nbytes
+        assert read_image(row["uri"]) == content
+        with Image.open(io.BytesIO(content)) as picture:
+            assert (picture.mode, np.array_equal(np.asarray(picture).reshape(shape), expected)) == (mode, True)
+
+
+def test_frames_of_bare_samples(listed):
+    """Each of several bare samples in a record is its own picture, though all have the same size."""
+    frames = [np.random.default_rng(n).integers(0, 256, (5, 7, 3), np.uint8).tobytes() for n in range(3)]
+    source = listed([{"label": 1}, {"image": frames, "height": 5, "width": 7, "depth": 3}])
+    assert [content[-105:] for content in contents(source)] == frames
+    assert [read_image(row["uri"]) for row in rows(source)] == contents(source)
+
+
+def test_encoded_beside_its_size(listed):
+    """An encoded image is one also where it has as many bytes as its stated size has samples."""
+    data = image(0)[:147]
+    source = listed([{"image": data, "height": 7, "width": 7, "depth": 3}])
+    assert contents(source) == [data]
+
+
+def test_samples_of_another_shape(listed):
+    """Bytes that are not as many as the record states are a failure, and no guess."""
+    (content,) = contents(listed([{"image_raw": bytes(100), "height": 7, "width": 5, "depth": 3}]))
+    assert (content.stage, content.reason) == ("decode", "not an image")
+
+
+@pytest.mark.parametrize("method", ["GZIP", "ZLIB"])
+def test_compressed(method, tf, write_records, tmp_path):
+    """Files that TensorFlow compressed are read through, whatever their names; cut ones up to the cut."""
+    plain = write_records(tmp_path / "a", [{"image": image(n), "label": n} for n in range(9)])
+    data = [record.numpy() for record in tf.data.TFRecordDataset(str(plain))]
+    path = tmp_path / "train-00000-of-00001"
+    with tf.io.TFRecordWriter(str(path), options=method) as writer:
+        for one in data:
+            writer.write(one)
+    source = open_source(str(path), SourceOptions())
+    assert ([row["label"] for row in rows(source)], failures(source)) == (list("012345678"), [])
+    assert contents(source) == [image(n) for n in range(9)]
+    assert read_image(f"{path}/5") == image(5)
+    path.write_bytes(path.read_bytes()[:1500])
+    source = open_source(str(path), SourceOptions())
+    assert failures(source) == [("train-00000-of-00001", "damaged archive")]
+    assert contents(source) == [image(n) for n in range(len(rows(source)))] != []
 
 
 def test_lists_of_labels(listed):
@@ -345,7 +430,7 @@ def test_lists_of_labels(listed):
     records = [{"image": image(n), "label": list(range(n + 1)) if n < 3 else []} for n in range(4)]
     source = listed(records)
     assert [row["label"] for row in rows(source)] == ["0", None, None, None]
-    assert [one["source_label"] for one in columns(source)] == [[0], [0, 1], [0, 1, 2], []]
+    assert [one["labels"] for one in columns(source)] == [["0"], ["0", "1"], ["0", "1", "2"], []]
     assert columns(listed(records[::3])) == [{}, {}]
 
 

@@ -278,13 +278,10 @@ def test_values_of_several_types(listed):
 
 
 def test_one_url(listed):
-    """A URL that can't be read is a failure of its own among images that are there."""
+    """A URL of a kind that can't be read is a failure of its own; one of the web is an image like those on disk."""
     source = listed("path,label\na.jpg,a\nhttps://example.com/b.jpg,b\nftp://x/c.jpg,c\n")
-    assert rows(source, "id", "label") == [("a.jpg", "a")]
-    assert failures(source) == [
-        ("https://example.com/b.jpg", "list", "not on disk"),
-        ("ftp://x/c.jpg", "list", "not on disk"),
-    ]
+    assert rows(source, "id", "label") == [("a.jpg", "a"), ("https://example.com/b.jpg", "b")]
+    assert failures(source) == [("ftp://x/c.jpg", "list", "not on disk")]
     assert "download it first" in source.listing.failures[0].message
 
 
@@ -402,7 +399,7 @@ def test_locked_folder(listed, folder, lock):
         ),
         ('{"path": "a.jpg"}\n{"path":\n"b.jpg"}\n', "m.jsonl", r"line 2 is not one object in braces"),
         ("no parquet", "m.parquet", r"m\.parquet can't be read"),
-        ("path\nhttps://x.org/a.jpg\n", "m.csv", r"https://x\.org/a\.jpg can't be read: .*\nDownload the images first"),
+        ("path\nftp://x.org/a.jpg\n", "m.csv", r"ftp://x\.org/a\.jpg can't be read: .*\nDownload the images first"),
         (
             "path\nx.jpg\ny.jpg\n",
             "m.csv",

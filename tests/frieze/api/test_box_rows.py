@@ -1,0 +1,87 @@
+"""Commands on tables whose rows are boxes, with the built-in backbone."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import frieze
+from frieze.core import InputError
+
+BOXES = [(0, 0, 60, 50), (20, 30, 70, 64), (90, 90, 9, 9), (4, 4, 0, 7)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Six images of noise, with a COCO file of two usable boxes and two others in each, as a table and an index."""
+    folder, random = tmp_path_factory.mktemp("boxes"), np.random.default_rng(0)
+    (folder / "in").mkdir()
+    for number in range(6):
+        coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
+        coarse.resize((80, 80)).save(folder / f"in/{number}.png")
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(6)]
+    pairs = [(number, at) for number in range(6) for at in range(len(BOXES))]
+    annotations = [{"image_id": number, "category_id": at % 2, "bbox": BOXES[at]} for number, at in pairs]
+    categories = [{"id": 0, "name": "a"}, {"id": 1, "name": "b"}]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "coco.json").write_text(json.dumps(document))
+    frieze.embed(folder / "in", boxes=folder / "coco.json", out=folder / "t")
+    frieze.index(folder / "t", out=folder / "i")
+    return folder
+
+
+def test_rows_and_failures(folder):
+    """Each usable box is a row; one beyond the image and one of no size are failures with their reasons."""
+    table, failures = frieze.open_features(folder / "t"), pq.read_table(folder / "t/failures.parquet")
+    assert list(table.ids[:2]) == ["0.png#0,0,60,50", "0.png#20,30,70,64"]
+    assert (len(table), set(failures["reason"].to_pylist())) == (12, {"outside", "empty box"})
+
+
+def test_stretched(folder):
+    """What stretches samples of 16 bits is refused: boxes are cut from 8 bits."""
+    with pytest.raises(InputError, match="would mean nothing"):
+        frieze.embed(folder / "in", boxes=folder / "coco.json", out=folder / "s", stretch="1..99")
+
+
+def test_rerun(folder):
+    """A run without `boxes` recalls them, and has nothing to do."""
+    document = frieze.embed(folder / "in", out=folder / "t")
+    assert (document["embedded"], document["unchanged"], document["failed"]) == (0, 12, 12)
+
+
+def test_vectors(folder):
+    """A box has the vector of Pillow's crop."""
+    crop = Image.open(folder / "in/3.png").crop((20, 30, 80, 80))
+    (hit,) = frieze.search(folder / "i", crop, k=1)["queries"][0]["hits"]
+    assert hit["id"] == "3.png#20,30,70,64"
+    assert hit["score"] > 0.9999
+
+
+def test_query(folder):
+    """A box is a query, and finds its own row."""
+    (hit,) = frieze.search(folder / "i", f"{folder}/in/2.png#0,0,60,50", k=1)["queries"][0]["hits"]
+    assert hit["id"] == "2.png#0,0,60,50"
+    assert hit["score"] > 0.9999
+
+
+def test_check(folder):
+    """A check embeds boxes again."""
+    document = frieze.verify(folder / "t", sample=12)
+    assert (document["sampled"], document["changed"], document["unreadable"]) == (12, [], [])
+
+
+@pytest.mark.parametrize("option", ["move_to", "script"])
+def test_never_moves(folder, tmp_path, option):
+    """Copies among boxes are listed, but no file is moved or deleted for one."""
+    with pytest.raises(InputError, match="boxes of images"):
+        frieze.duplicates(folder / "i", yes=True, **{option: tmp_path / "out"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_split(folder, tmp_path, capsys):
+    """Boxes of one image stay on one side of the split, in one line."""
+    frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34)
+    assert "boxes of one image stay on one side" in capsys.readouterr().err
+    assert json.loads((tmp_path / "head/head.json").read_text())["split"]["method"] == "grouped"

@@ -1,0 +1,59 @@
+"""The tutorials: each line runs as it stands, one after the other."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageOps
+
+from frieze.cli.main import main
+
+TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder with what the tutorials start from: photographs in two classes, a copy, a file of labels, a query."""
+    for folder, n_images in {"photos/sky": 8, "photos/grass": 8, "new-photos": 2}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(n_images):
+            colour = (40 + number, 160, 60) if "grass" in folder else (40 + number, 60, 200)
+            image = ImageOps.expand(Image.new("RGB", (60 + number, 40), colour), number + 1)
+            image.save(tmp_path / folder / f"{number}.png")
+    (tmp_path / "photos" / "copy.png").write_bytes((tmp_path / "photos" / "sky" / "0.png").read_bytes())
+    names = sorted(path.relative_to(tmp_path / "photos") for path in tmp_path.glob("photos/*/*.png"))
+    rows = [f"{name},{name.parent}" for name in names]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows, "missing.png,sky", ""]))
+    Image.new("RGB", (50, 40), (40, 60, 200)).save(tmp_path / "holiday.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("uvicorn.Config.configure_logging", lambda _: None)
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+    monkeypatch.setattr("webbrowser.open", lambda _: None)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(path.stem for path in TUTORIALS.glob("*.md")))
+def test_a_tutorial(name, home):
+    """Every `frieze` line and every Python block of a tutorial runs."""
+    names = {}
+    for kind, code in re.findall(r"```(console|python)\n(.*?)```", (TUTORIALS / f"{name}.md").read_text(), re.DOTALL):
+        if kind == "python":
+            exec(compile(code, name, "exec"), names)  # noqa: S102  our own page
+            continue
+        for line in code.splitlines():
+            result = CliRunner().invoke(main, shlex.split(line.removeprefix("$ frieze "), comments=True))
+            assert result.exit_code == 0, (line, result.output, result.exception)
+
+
+@pytest.mark.slow
+def test_the_site(tmp_path, monkeypatch):
+    """The site is built without a warning, with every public function that its reference names."""
+    build = pytest.importorskip("mkdocs.commands.build")
+    config = pytest.importorskip("mkdocs.config")
+    monkeypatch.chdir(TUTORIALS.parents[1])
+    build.build(config.load_config("mkdocs.yml", site_dir=str(tmp_path / "site"), strict=True))
+    assert "frieze.api.tables.embed" in (tmp_path / "site" / "api" / "index.html").read_text()
