@@ -22,7 +22,7 @@ from frieze.embedder.images.resize import Pixels
 from frieze.embedder.sources import Content, Source
 from frieze.features import BackboneSpec, Failure
 
-_TIMEOUT = ImageError("decode", "timeout", "decoding takes longer than --image-timeout")
+_TIMEOUT = ImageError("decode", "timeout", "decoding takes longer than `image_timeout`")
 _PREFETCHED_BATCHES = 2
 
 _COMPUTED = Computed()

@@ -188,7 +188,7 @@ def _note_labels(archive: Archive, labels: Sequence[Array], beside: Sequence[Arr
         archive.notes.add(f"The labels of {archive.id} are those of {labels[0].name}.")
     elif labels:
         names = ", ".join(one.name for one in labels)
-        archive.notes.add(f"The labels of {archive.id} may be those of {names}: choose with --label NAME.")
+        archive.notes.add(f"The labels of {archive.id} may be those of {names}: choose one with `label`.")
     for one in beside:
         if are_labels(one.name, name) and one.refusal is not None:
             archive.notes.add(f"The labels {one.name} of {archive.id} are not read: {one.refusal}; store them as text.")
