@@ -245,7 +245,7 @@ def test_labels_that_are_not_read(tmp_path):
         "The labels labels of a.npz are not read: its values are Python objects; store them as text.",
     )
     source = listed(write(tmp_path / "b.npz", images=COLOUR, labels=LABELS, target=LABELS))
-    assert source.notes == ("The labels of b.npz may be those of labels, target: choose with --label NAME.",)
+    assert source.notes == ("The labels of b.npz may be those of labels, target: choose one with `label`.",)
 
 
 @pytest.mark.parametrize("n_bytes", [5, 130])
