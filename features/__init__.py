@@ -1,9 +1,9 @@
 """The stored-feature contract: schema, spec, reader, writer, import of vectors, and exact top_k in NumPy."""
 
+from frieze.features.data_frames import import_library
 from frieze.features.diff import Comparison, compare
 from frieze.features.exact_search import METRICS, top_k
 from frieze.features.failures import EMPTY_FOLDER, Failure, count_reasons, read_failures, to_failures
-from frieze.features.frames import import_library
 from frieze.features.importers.exact_text import to_text
 from frieze.features.importers.formats import VectorOptions
 from frieze.features.importers.job import check_can_embed, import_vectors

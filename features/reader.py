@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from frieze.core import Floats, Strings, TablePath, to_table_path
-from frieze.features import frames
+from frieze.features import data_frames
 from frieze.features.concat import join_rows
 from frieze.features.manifest import Manifest, Part
 from frieze.features.schema import to_embeddings
@@ -165,7 +165,7 @@ class Features:
         Raises:
             InputError: pandas is not installed.
         """
-        return frames.to_pandas(self)
+        return data_frames.to_pandas(self)
 
     def to_polars(self) -> Any:
         """Return a polars.DataFrame: the columns of `rows`, then `embedding`, an Array(Float32, D).
@@ -173,21 +173,21 @@ class Features:
         Raises:
             InputError: Polars is not installed.
         """
-        return frames.to_polars(self)
+        return data_frames.to_polars(self)
 
     def dataset(self) -> Any:
         """Return a pyarrow.dataset.Dataset over the files of the parts, for filters and scans that stay on disk.
 
         It has the stored columns and labels. Unlike this object it does not keep files that a later run replaces.
         """
-        return frames.to_dataset(self)
+        return data_frames.to_dataset(self)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any:
         """Stream all columns, embeddings too, to a library that takes Arrow: pyarrow.table, Polars, DuckDB, pandas."""
-        return frames.to_batches(self).__arrow_c_stream__(requested_schema)
+        return data_frames.to_batches(self).__arrow_c_stream__(requested_schema)
 
     def _repr_html_(self) -> str:
-        return frames.to_html(self)
+        return data_frames.to_html(self)
 
     def _slices(self) -> Iterator[pa.Table]:
         start = 0

@@ -384,3 +384,18 @@ def run_recipe(tmp_path, monkeypatch, capsys):
         return capsys.readouterr().out
 
     return run_script
+
+
+@pytest.fixture
+def tour_home(tmp_path, monkeypatch):
+    """The current folder, with what README's tour starts from: photographs in two classes, new ones, and a query."""
+    from PIL import Image, ImageOps
+
+    for folder, n_images in {"photos/sky": 8, "photos/grass": 8, "new-photos": 2}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(n_images):
+            image = Image.new("RGB", (60 + number, 40), (40 + number, *((160, 60) if "grass" in folder else (60, 200))))
+            ImageOps.expand(image, number + 1).save(tmp_path / folder / f"{number}.png")
+    Image.new("RGB", (50, 40), (40, 60, 200)).save(tmp_path / "holiday.jpg")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

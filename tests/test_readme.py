@@ -10,7 +10,6 @@ import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image, ImageOps
 
 from frieze.cli.main import main
 
@@ -57,43 +56,28 @@ def test_links_lead_somewhere(page):
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A folder with what the README's tour starts from."""
-    for folder, names in {"photos/sky": 8, "photos/grass": 8, "new-photos": 2}.items():
-        (tmp_path / folder).mkdir(parents=True)
-        for number in range(names):
-            colour = (40 + number, 160, 60) if "grass" in folder else (40 + number, 60, 200)
-            ImageOps.expand(Image.new("RGB", (60 + number, 40), colour), number + 1).save(
-                tmp_path / folder / f"{number}.png"
-            )
-    Image.new("RGB", (50, 40), (40, 60, 200)).save(tmp_path / "holiday.jpg")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.slow
-def test_the_tour_of_five_commands_runs(home):
+def test_the_tour_of_five_commands_runs(tour_home):
     """The five commands run as they stand, one after the other."""
     lines = [line for line in console_lines("README.md") if line.startswith("frieze")]
     assert len(lines) == 5
     for line in lines:
         result = CliRunner().invoke(main, arguments(line))
         assert result.exit_code == 0, (line, result.output, result.exception)
-    assert (home / "found.html").exists()
-    assert (home / "predictions.parquet").exists()
+    assert (tour_home / "found.html").exists()
+    assert (tour_home / "predictions.parquet").exists()
 
 
-def test_the_python_of_the_readme_runs(home):
+def test_the_python_of_the_readme_runs(tour_home):
     """The README's Python runs as it stands."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names = {}
     exec(compile(code, "README.md", "exec"), names)  # noqa: S102  our own page
     assert names["ids"].shape == names["scores"].shape == (3, 5)
-    assert (home / "photos.index").is_dir()
+    assert (tour_home / "photos.index").is_dir()
 
 
-def test_the_keras_model_of_the_guide_runs(home, tf):
+def test_the_keras_model_of_the_guide_runs(tour_home, tf):
     """The guide's model with a HubLayer trains, saves and loads as it stands."""
     module = tf.Module()
     module.weight = tf.Variable(np.eye(3, dtype=np.float32), name="weight")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from PIL import Image, ImageOps
 
 from frieze.cli.main import main
 
@@ -14,25 +13,17 @@ TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    """A folder with what the tutorials start from: photographs in two classes, a copy, a file of labels, a query."""
-    for folder, n_images in {"photos/sky": 8, "photos/grass": 8, "new-photos": 2}.items():
-        (tmp_path / folder).mkdir(parents=True)
-        for number in range(n_images):
-            colour = (40 + number, 160, 60) if "grass" in folder else (40 + number, 60, 200)
-            image = ImageOps.expand(Image.new("RGB", (60 + number, 40), colour), number + 1)
-            image.save(tmp_path / folder / f"{number}.png")
-    (tmp_path / "photos" / "copy.png").write_bytes((tmp_path / "photos" / "sky" / "0.png").read_bytes())
-    names = sorted(path.relative_to(tmp_path / "photos") for path in tmp_path.glob("photos/*/*.png"))
+def home(tour_home, monkeypatch):
+    """A folder with what the tutorials start from: the tour's, a copy, a file of labels, a cache; no server starts."""
+    (tour_home / "photos" / "copy.png").write_bytes((tour_home / "photos" / "sky" / "0.png").read_bytes())
+    names = sorted(path.relative_to(tour_home / "photos") for path in tour_home.glob("photos/*/*.png"))
     rows = [f"{name},{name.parent}" for name in names]
-    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows, "missing.png,sky", ""]))
-    Image.new("RGB", (50, 40), (40, 60, 200)).save(tmp_path / "holiday.jpg")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tour_home / "labels.csv").write_text("\n".join(["id,label", *rows, "missing.png,sky", ""]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tour_home / "cache"))
     monkeypatch.setattr("uvicorn.Config.configure_logging", lambda _: None)
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
     monkeypatch.setattr("webbrowser.open", lambda _: None)
-    return tmp_path
+    return tour_home
 
 
 @pytest.mark.slow

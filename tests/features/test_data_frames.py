@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from frieze.core import InputError
-from frieze.features import Shard, frames, open_features, open_writer, part_schema, to_part
+from frieze.features import Shard, data_frames, open_features, open_writer, part_schema, to_part
 
 
 def _write(path, manifest, spec, uris):
@@ -83,4 +83,4 @@ def test_html(tmp_path, manifest, spec):
 def test_html_of_many(tmp_path, manifest, spec):
     """At most eight images are shown, evenly spaced; names are escaped."""
     features = _write(tmp_path / "t", manifest, spec, ["<x>"] * 12)
-    assert features._repr_html_().count("<span") == frames._N_THUMBNAILS
+    assert features._repr_html_().count("<span") == data_frames._N_THUMBNAILS
