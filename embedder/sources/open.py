@@ -41,7 +41,7 @@ from frieze.embedder.sources.tables.labels import join_labels, read_labels_of_so
 from frieze.embedder.sources.tables.path_list import STDIN, open_stdin
 from frieze.embedder.sources.unicode_text import with_normalized_labels
 from frieze.embedder.sources.walk import Walk
-from frieze.embedder.sources.web.fetch import FetchOptions, is_web
+from frieze.embedder.sources.web.options import FetchOptions, is_web
 from frieze.embedder.sources.web.read import fetch_image
 
 LABELS = ("folder", "none")

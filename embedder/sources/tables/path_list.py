@@ -15,7 +15,7 @@ from frieze.embedder.sources.files import open_uri, to_id, to_uri
 from frieze.embedder.sources.folder import is_image_name
 from frieze.embedder.sources.tables.referenced_images import open_referenced, resolve_path
 from frieze.embedder.sources.unicode_text import to_utf8
-from frieze.embedder.sources.web.fetch import is_web
+from frieze.embedder.sources.web.options import is_web
 
 STDIN = "-"
 _TO_CSV = (

@@ -16,7 +16,7 @@ from frieze.embedder.sources.base import Listing, Source, SourceOptions
 from frieze.embedder.sources.files import is_missing, map_uris, read_uri, read_uris, stat_uri, to_path, to_uri
 from frieze.embedder.sources.tables.name_matching import images_below, match_by_name
 from frieze.embedder.sources.unicode_text import VARIATIONS, normalized_file_finder
-from frieze.embedder.sources.web.fetch import FetchOptions, is_web
+from frieze.embedder.sources.web.options import FetchOptions, is_web
 from frieze.embedder.sources.web.read import WebReader, fetch_image
 from frieze.features import LISTING, Failure
 

@@ -1,6 +1,5 @@
 """Fetches one image of the web: follows redirects, tries again, and stops at its limits."""
 
-import dataclasses
 import random
 import threading
 import time
@@ -15,6 +14,7 @@ from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
 from frieze.embedder.sources.web.connections import Connections, to_image_error
 from frieze.embedder.sources.web.errors import TemporaryError
+from frieze.embedder.sources.web.options import FetchOptions
 
 TOTAL_S = 30.0
 """Longest time for one image: all its tries, redirects and waits."""
@@ -27,30 +27,6 @@ _FIRST_WAIT_S = 0.5
 _CHUNK_BYTES = 64 << 10
 _TEMPORARY = frozenset((408, 425, 429, 500, 502, 503, 504))
 _DONE = (200, 203)
-
-
-def is_web(uri: str) -> bool:
-    """Return whether a URI is an http or https URL.
-
-    >>> is_web("https://host/a.jpg"), is_web("HTTP://host/a.jpg"), is_web("s3://bucket/a.jpg")
-    (True, True, False)
-    """
-    return uri[:8].lower().startswith(("http://", "https://"))
-
-
-@dataclasses.dataclass(frozen=True)
-class FetchOptions:
-    """How images of the web are fetched.
-
-    Attributes:
-        allow_private: Whether addresses that are not public are accepted.
-        max_bytes: Size of the largest image.
-        keep: Folder where fetched images are kept; None for nowhere.
-    """
-
-    allow_private: bool = False
-    max_bytes: int = MAX_BYTES
-    keep: str | None = None
 
 
 class Fetcher:

@@ -5,14 +5,17 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frieze.core import ImageError, Rows
 from frieze.embedder.sources.base import Content
 from frieze.embedder.sources.files import map_uris, read_uri
-from frieze.embedder.sources.web.fetch import Fetcher, FetchOptions, is_web
 from frieze.embedder.sources.web.fetch_pool import PER_MAIN_HOST, FetchPool, host_of
 from frieze.embedder.sources.web.kept_files import KeptFiles
+from frieze.embedder.sources.web.options import FetchOptions, is_web
+
+if TYPE_CHECKING:
+    from frieze.embedder.sources.web.fetch import Fetcher
 
 READ_AHEAD = 4096
 """Most images requested before they are needed: one that never comes must not hold up those after it."""
@@ -75,7 +78,7 @@ class _Web:
     """Fetches images, or reads those that were kept."""
 
     def __init__(self, options: FetchOptions, per_host: Mapping[str, int]) -> None:
-        self._fetcher = Fetcher(options)
+        self._fetcher = _open_fetcher(options)
         self._kept = None if options.keep is None else KeptFiles(options.keep)
         self._pool = FetchPool(self._fetch, per_host=per_host)
         self._n_fetched, self._n_bytes = 1, _FIRST_MEAN_BYTES
@@ -110,9 +113,13 @@ def fetch_image(url: str, options: FetchOptions) -> bytes:
     Raises:
         ImageError: It can't be fetched.
     """
-    return _fetcher(options).fetch(url, threading.Event())
+    return _shared_fetcher(options).fetch(url, threading.Event())
 
 
-@functools.lru_cache(4)
-def _fetcher(options: FetchOptions) -> Fetcher:
+def _open_fetcher(options: FetchOptions) -> "Fetcher":
+    from frieze.embedder.sources.web.fetch import Fetcher  # urllib3 adds filters of warnings when it is imported
+
     return Fetcher(options)
+
+
+_shared_fetcher = functools.lru_cache(4)(_open_fetcher)
