@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from frieze.features import Features
 if TYPE_CHECKING:
     from frieze.classifiers import SplitConfig
     from frieze.indexing import Index
+
+_LOG = logging.getLogger("frieze")
 
 
 @contextlib.contextmanager
@@ -68,8 +71,8 @@ def find_duplicate_groups(index: "Index", *, min_score: float | None = None) -> 
     if not can_compare() or document["n_unreadable"]:
         sets = _join_sets([*sets, *document["look_alikes"]])
         for note in document["notes"]:
-            terminal.show_note(note)
-        terminal.show_note("Images that look alike count as duplicates here.")
+            _LOG.warning("Note: %s", note)
+        _LOG.warning("Note: images that look alike count as duplicates here.")
     # Numbered by their first rows: scores of equally tight sets differ by rounding.
     for number, group in enumerate(sorted(sorted(rows[name] for name in one["ids"]) for one in sets)):
         groups[group] = number
@@ -111,7 +114,7 @@ def split_by_group(config: "SplitConfig", table: Features, near: Path, *, group:
             stay on one side, in one line.
     """
     if group is None and not config.column and holds_boxes(table):
-        terminal.show_note("boxes of one image stay on one side of the split, as with `group='image'`.")
+        _LOG.warning("Note: boxes of one image stay on one side of the split, as with `group='image'`.")
         group = IMAGE
     if group == "duplicates":
         return dataclasses.replace(config, groups=lambda: number_groups(table, near))

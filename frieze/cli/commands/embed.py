@@ -156,7 +156,7 @@ def _warn(document: dict[str, Any]) -> None:
     """Print what is to be known of a table beside its figures."""
     from frieze import terminal
 
-    terminal.show_pixel_range(document)
+    terminal.log_pixel_range(document)
     options.show_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)

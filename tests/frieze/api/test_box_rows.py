@@ -80,8 +80,8 @@ def test_never_moves(folder, tmp_path, option):
     assert not (tmp_path / "out").exists()
 
 
-def test_split(folder, tmp_path, capsys):
+def test_split(folder, tmp_path, caplog):
     """Boxes of one image stay on one side of the split, in one line."""
     frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34)
-    assert "boxes of one image stay on one side" in capsys.readouterr().err
+    assert "boxes of one image stay on one side" in caplog.text
     assert json.loads((tmp_path / "head/head.json").read_text())["split"]["method"] == "grouped"
