@@ -85,11 +85,12 @@ def _to_stored(name: str, value: Any) -> Any:
         return _DEFAULTS[name]
     if name == "backbone":
         return BackboneRequest(handle=str(value)).to_json()["handle"]
-    if name == "weights":
-        return BackboneRequest(weights=str(value)).to_json()["weights"]
-    if name == "text_encoder":
-        return BackboneRequest(text_encoder=str(value)).to_json()["text_encoder"]
-    return BackboneRequest(image_size=value).to_json()["image_size"] if name == "image_size" else value
+    if name in ("weights", "text_encoder"):
+        given: dict[str, Any] = {name: str(value)}
+        return BackboneRequest(**given).to_json()[name]
+    if name == "image_size":
+        return BackboneRequest(image_size=value).to_json()["image_size"]
+    return str(value) if name == "frames" else value  # Python's number of frames is the command's text
 
 
 def _stored(source: Any, out: TablePath, *, force: bool) -> dict[str, Any]:

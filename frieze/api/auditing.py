@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
-from frieze.api.duplicate_groups import find_duplicate_groups, number_rows, temporary_index
+from frieze.api.duplicate_groups import (
+    cut_columns,
+    cut_rows,
+    find_duplicate_groups,
+    number_rows,
+    temporary_index,
+)
 from frieze.api.folder_kinds import check_kind
 from frieze.api.label_source import open_labelled
 from frieze.api.paths import to_local_path
@@ -64,6 +70,9 @@ def audit(
         check_kind(to_local_path(head), "head")
     split = None if head is None else to_local_path(head)
     frieze.classifiers.check_audit(table, findings_path, head=split, seed=seed, force=force)
+    columns = cut_columns(table)
+    if columns:
+        terminal.show_note(f"{cut_rows(columns)} are judged without each other, as near-duplicates are.")
     near, min_score = _neighbourhood(table, findings_path, min_score)
     rows: list[Finding] = []
     with terminal.spinner("Auditing"):
