@@ -13,7 +13,20 @@ from frieze.embedder.sources.open import has_columns, is_listed_as
 from frieze.features import Manifest, is_features, read_manifest
 
 _OF_BACKBONE = (
-    *("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"),
+    *(
+        "weights",
+        "layer",
+        "pool",
+        "image_size",
+        "fit",
+        "pixels",
+        "stretch",
+        "scale",
+        "bands",
+        "precision",
+        "views",
+        "text_encoder",
+    ),
 )
 """Options that shape the rows of one backbone, and mean nothing for another."""
 _OF_SOURCE = ("labels", "image", "id", "label", "label_from", "query", "boxes", "frames", "exclude")
@@ -85,7 +98,7 @@ def _to_stored(name: str, value: Any) -> Any:
         return _DEFAULTS[name]
     if name == "backbone":
         return BackboneRequest(handle=str(value)).to_json()["handle"]
-    if name in ("weights", "text_encoder"):
+    if name in ("weights", "text_encoder", "scale", "bands"):
         given: dict[str, Any] = {name: str(value)}
         return BackboneRequest(**given).to_json()[name]
     if name == "image_size":

@@ -318,6 +318,8 @@ def _to_context(
             fit=before.fit,
             image_size=before.image_size,
             stretch=before.stretch,
+            scale=before.scale,
+            bands=before.bands,
             trust=trust,
             decoding_version=before.decoding_version,
         )
