@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network, StartWeights
 from frieze.classifiers.data.embedding_rows import PooledFeatures
+from frieze.classifiers.data.source_groups import CUT_FROM, cut_columns
 from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.compare_backbones import score_labelled, score_unlabelled
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKPOINT",
+    "CUT_FROM",
     "HEADS",
     "N_NEIGHBOURS",
     "SCHEDULES",
@@ -53,6 +55,7 @@ __all__ = [
     "check_memory",
     "check_predictions",
     "compare_heads",
+    "cut_columns",
     "describe_staleness",
     "evaluate_head",
     "finetune_head",

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from frieze.classifiers.config import MAX_SEED
 from frieze.classifiers.data.labelled_examples import Examples, column_of
+from frieze.classifiers.data.source_groups import columns_to_group_by
 from frieze.core import InputError, Rows, Strings, counted
 from frieze.features import Features
 
@@ -49,7 +50,8 @@ class SplitConfig:
         test_size: Share to hold out, between 0 and 1, both excluded.
         seed: Random seed of the split.
         column: Column of the table with `train`, `val` or `test` for each row; None for a random split.
-        group: Column of the table: rows with equal values stay on one side; None for single rows.
+        group: Column of the table: rows with equal values stay on one side; None for single rows. Of a column of
+            `CUT_FROM`, rows without a value are grouped by the next one.
         groups: Returns group numbers int64 [N] of the table's rows in place of a column; called when they are needed.
         shots: Rows of each class to fit on, drawn from the training rows; None for all.
     """
@@ -86,7 +88,8 @@ class SplitConfig:
             return self.groups()[examples.rows]
         if self.group is None:
             return None
-        values = column_of(features.rows, self.group, examples)
+        columns = [column_of(features.rows, name, examples) for name in columns_to_group_by(features.rows, self.group)]
+        values = [next((value for value in row if value is not None), None) for row in zip(*columns, strict=True)]
         keys = np.array([f"\0{row}" if value is None else value for row, value in enumerate(values)])
         return np.unique(keys, return_inverse=True)[1]  # a row without a value is a group of its own
 
@@ -170,7 +173,7 @@ def split_groups(labels: Strings, groups: Rows, *, test_size: float, seed: int) 
     if not len(test) or len(np.unique(codes[train])) < FEWEST_CLASSES:
         raise InputError(
             "The groups are too few or too large to hold some out and fit on others of the same classes.",
-            hint="Group by a column with more values, or leave `group` out.",
+            hint="Group by a column with more values; `group='id'` splits single rows, whatever they have in common.",
         )
     return Split(train, _no_rows(), test, "grouped")
 

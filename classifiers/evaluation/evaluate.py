@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, fold_label, labelled_rows
+from frieze.classifiers.data.source_groups import find_relatives
 from frieze.classifiers.metrics import score
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.classifiers.storage.head_json import NAME
@@ -26,15 +27,17 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     """Score a head on the labelled rows of a table that it was not fitted on.
 
     A row is left out if the head's split has its id, with the same sha256 where both are known, or its sha256 under
-    another id. On the unchanged training table the figures are those of `train_head`, except for held-out copies of
-    training images (`test_copies` there).
+    another id, or if it is not in the split and is a frame or box of a file or image that a training image is of. On
+    the unchanged training table the figures are those of `train_head`, except for held-out copies of training images
+    (`test_copies` there).
 
     Returns:
         The figures of `train_head` (`n_train` and `fit_seconds` are the head's), `n_copies` (rows left out because
-        they have the bytes of a training image under another id), `n_unknown_label` (rows left out because the head
-        does not know their label), `unknown_labels` (those labels with their number of rows, 20 at most), `rows`
-        (`held-out` if training rows were left out, else `all`), `note`, a sentence about that, and `stale` (None, or
-        the command to type if the table has changed since the training).
+        they have the bytes of a training image under another id), `n_relatives` (rows left out because they are of the
+        same file or image as a training image), `n_unknown_label` (rows left out because the head does not know their
+        label), `unknown_labels` (those labels with their number of rows, 20 at most), `rows` (`held-out` if training
+        rows were left out, else `all`), `note`, a sentence about that, and `stale` (None, or the command to type if the
+        table has changed since the training).
 
     Raises:
         FeatureFileError: The head or the table is missing or broken.
@@ -46,11 +49,13 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     head, split = read_consistent(path / NAME, lambda: (open_head(path), read_split(path)))
     check_backbone(head, features)
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
-    is_named, is_copy = _are_fitted(examples, split)
-    is_fitted, is_known = is_named | is_copy, np.isin(examples.labels.astype(str), head.classes.astype(str))
+    is_named, is_copy, is_relative = _are_fitted(features, examples, split)
+    is_fitted = is_named | is_copy | is_relative
+    is_known = np.isin(examples.labels.astype(str), head.classes.astype(str))
     chosen = examples.take(np.flatnonzero(~is_fitted & is_known))
     unknown = Counter(examples.labels[~is_fitted & ~is_known].tolist())
-    note = _note(len(chosen), n_named=int(is_named.sum()), n_copies=int(is_copy.sum()))
+    n_copies, n_relatives = int(is_copy.sum()), int(is_relative.sum())
+    note = _note(len(chosen), n_named=int(is_named.sum()), n_copies=n_copies, n_relatives=n_relatives)
     note += _note_on_unknown(unknown, head.classes)
     if not len(chosen):
         raise InputError(f"No row of {features.path} can be scored. {note}", hint=_hint(unknown, head.classes))
@@ -60,7 +65,8 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
         **score(probabilities, chosen.labels, classes=head.classes),
         "n_test": len(chosen),
         "n_unlabelled": len(features) - len(examples),
-        "n_copies": int(is_copy.sum()),
+        "n_copies": n_copies,
+        "n_relatives": n_relatives,
         "n_unknown_label": unknown.total(),
         "unknown_labels": dict(unknown.most_common(_MAX_LABELS)),
         "rows": "held-out" if is_fitted.any() else "all",
@@ -70,11 +76,16 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     }
 
 
-def _are_fitted(examples: Examples, split: StoredSplit) -> tuple[Mask, Mask]:
-    """Return which rows the head was fitted on (or could have been), and which others are copies of such an image."""
-    is_named = np.array([part not in {None, "test"} for part in match_parts(split, examples)], dtype=bool)
-    fitted_sha256 = {row["sha256"] for row in split if row["part"] != "test"} - {None}
-    return is_named, ~is_named & np.array([sha256 in fitted_sha256 for sha256 in examples.sha256], dtype=bool)
+def _are_fitted(features: Features, examples: Examples, split: StoredSplit) -> tuple[Mask, Mask, Mask]:
+    """Return which rows the head was fitted on (or could have been), copies of these, and others of their files."""
+    parts = match_parts(split, examples)
+    fitted = [row for row in split if row["part"] != "test"]
+    is_named = np.array([part not in {None, "test"} for part in parts], dtype=bool)
+    fitted_sha256 = {row["sha256"] for row in fitted} - {None}
+    is_copy = ~is_named & np.array([sha256 in fitted_sha256 for sha256 in examples.sha256], dtype=bool)
+    is_relative = find_relatives(features.rows, (str(row["id"]) for row in fitted))[examples.rows]
+    is_new = np.array([part is None for part in parts], dtype=bool)  # rows of the split stay where it has them
+    return is_named, is_copy, is_relative & is_new & ~is_copy
 
 
 def _of_training(head: Head) -> dict[str, Any]:
@@ -83,19 +94,20 @@ def _of_training(head: Head) -> dict[str, Any]:
     return fields | {name: scores[name] for name in ("n_train", "fit_seconds")}
 
 
-def _note(n_chosen: int, *, n_named: int, n_copies: int) -> str:
+def _note(n_chosen: int, *, n_named: int, n_copies: int, n_relatives: int) -> str:
     """Describe which rows are scored.
 
-    >>> _note(20, n_named=80, n_copies=0)
+    >>> _note(20, n_named=80, n_copies=0, n_relatives=0)
     'Scored on the 20 held-out rows; the 80 rows that the head was fitted on are left out.'
     """
-    if not n_named + n_copies:
+    if not n_named + n_copies + n_relatives:
         return f"Scored on all {counted(n_chosen, 'row')}; the head was fitted on none of them."
     named = f"the {counted(n_named, 'row')} that the head was fitted on" if n_named else ""
     copied = "with the same bytes as an image that it was fitted on"
     copies = f"{counted(n_copies, 'row')} {copied}" if n_copies else ""
-    left_out = " and ".join(filter(None, (named, copies)))
-    are = "is" if n_named + n_copies == 1 else "are"
+    relatives = f"{counted(n_relatives, 'row')} of a file or image that it was fitted on rows of" if n_relatives else ""
+    left_out = " and ".join(filter(None, (named, copies, relatives)))
+    are = "is" if n_named + n_copies + n_relatives == 1 else "are"
     return f"Scored on the {counted(n_chosen, 'held-out row')}; {left_out} {are} left out."
 
 

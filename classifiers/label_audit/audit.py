@@ -1,5 +1,6 @@
 """Label audit: likely wrong labels, conflicting near-duplicates, outliers and classes that are too small."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from frieze.classifiers.data.embedding_rows import EmbeddingRows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
+from frieze.classifiers.data.source_groups import join_groups, number_wholes
 from frieze.classifiers.data.splits import FEWEST_CLASSES, check_seed, fold_rows, image_numbers
 from frieze.classifiers.label_audit.duplicate_conflicts import conflicting_groups, majority_label, nearest_conflict
 from frieze.classifiers.label_audit.findings import SCHEMA, Finding, check_findings, summarise, to_table
@@ -68,7 +70,8 @@ def audit_labels(
     Args:
         features: The table, N rows; those without a label are left out.
         out: The file to write, checked by `check_audit`; its columns are `findings.SCHEMA`.
-        near: Near-duplicates and nearest rows of all N rows.
+        near: Near-duplicates and nearest rows of all N rows. Frames of one file and boxes of one image are judged
+            without each other, as near-duplicates are.
         head: The folder of a head whose split is checked for leakage, or None.
         seed: Random seed of the folds.
         show: Called with the rows of the file.
@@ -86,9 +89,10 @@ def audit_labels(
     parts = np.full(len(examples), None) if head is None else _parts(examples, head)
     embeddings = EmbeddingRows(features, examples.rows).read()
     groups = near.groups[examples.rows]
-    small = _small_classes(examples.labels, image_numbers(groups))
+    apart = dataclasses.replace(near, groups=join_groups(near.groups, number_wholes(features.rows)))
+    small = _small_classes(examples.labels, image_numbers(apart.groups[examples.rows]))
     audited = np.flatnonzero([label not in small for label in examples.labels])
-    issues, figures = _label_issues(embeddings, examples, near, audited=audited, seed=seed)
+    issues, figures = _label_issues(embeddings, examples, apart, audited=audited, seed=seed)
     findings = [
         *issues,
         *_label_conflicts(embeddings, groups, examples.labels),
@@ -136,7 +140,7 @@ def _label_issues(
     Args:
         embeddings: float32 [n, D], of the labelled rows.
         examples: The labelled rows.
-        near: Of all rows of the table.
+        near: Of all rows of the table; its groups are judged without each other.
         audited: int64, positions among the labelled rows.
         seed: For the folds.
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from frieze.core import InputError
 from frieze.embedder.backbones.catalogue import BUILTIN, KERASHUB
-from frieze.embedder.images.decode import MIN_DRAFT_PX, STRETCH, VERSION
+from frieze.embedder.images.decode import MIN_DRAFT_PX, VERSION
+from frieze.embedder.images.sample_range import SampleRange, split_decoding
 from frieze.features import BackboneSpec
 
 NAMED_WEIGHTS = ("imagenet", "random")
@@ -16,7 +17,7 @@ NAMED_WEIGHTS = ("imagenet", "random")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 """Precisions of inference; embeddings are always stored as float32."""
 
-_OLD_DEFAULTS = {"stretch": False, "pool": None, "views": None, "text_encoder": None}
+_OLD_DEFAULTS = {"stretch": False, "scale": None, "bands": None, "pool": None, "views": None, "text_encoder": None}
 """Options of tables that are older than the option."""
 
 
@@ -45,6 +46,8 @@ class BackboneRequest:
         views: A key of `VIEWS`.
         trust: Also run a SavedModel with operations that do more than compute.
         stretch: Map the lowest and highest value of each image of more than 8 bits to black and white.
+        scale: The values of black and white of images of more than 8 bits, as `0..1`; None for what each file states.
+        bands: Bands of a TIFF that are red, green and blue, or grey, from 1, as `4,3,2`; None for its colours.
         decoding_version: A key of `MIN_DRAFT_PX`; a table keeps the one that it was begun with.
         text_encoder: The ONNX file or the folder of the text tower that belongs to it; None for its own, or none.
     """
@@ -60,6 +63,8 @@ class BackboneRequest:
     views: str | None = None
     trust: bool = False
     stretch: bool = False
+    scale: str | None = None
+    bands: str | None = None
     decoding_version: str = VERSION
     text_encoder: str | None = None
 
@@ -89,9 +94,18 @@ class BackboneRequest:
         return height, width
 
     @property
+    def samples(self) -> SampleRange:
+        """Which samples are shown, and which values are black and white.
+
+        Raises:
+            InputError: An option is invalid, or two exclude each other.
+        """
+        return SampleRange.of(stretch=self.stretch, scale=self.scale, bands=self.bands)
+
+    @property
     def decoding(self) -> str:
         """The version of decoding, as stored in a spec."""
-        return self.decoding_version + STRETCH * self.stretch
+        return self.decoding_version + self.samples.suffix
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that decide the embeddings as JSON values, with absolute paths.
@@ -103,6 +117,8 @@ class BackboneRequest:
             "weights": self.weights if self.weights_path is None else str(self.weights_path),
             "text_encoder": None if self.text_encoder is None else str(Path(self.text_encoder).absolute()),
             "image_size": None if self.size is None else _as_typed(self.size),
+            "scale": self.samples.scale_text,
+            "bands": self.samples.bands_text,
         }
         return {name: value for name, value in options.items() if name not in ("trust", "decoding_version")}
 
@@ -122,7 +138,7 @@ class BackboneRequest:
             fit=spec.fit,
             precision=spec.precision,
             views=spec.views,
-            stretch=spec.decoding.endswith(STRETCH),
+            **_sample_options(spec),
         ).resuming(spec)
 
     def resuming(self, spec: BackboneSpec) -> "BackboneRequest":
@@ -130,7 +146,7 @@ class BackboneRequest:
 
         A version that is not known here, as of a later Frieze, stays out: the specs then differ.
         """
-        version = spec.decoding.removesuffix(STRETCH)
+        version, _ = split_decoding(spec.decoding)
         known = version if version in MIN_DRAFT_PX else self.decoding_version
         return dataclasses.replace(self, decoding_version=known).with_pixels(spec.pixels)
 
@@ -147,6 +163,11 @@ class BackboneRequest:
     def with_pixels(self, pixels: str) -> "BackboneRequest":
         """Return this request with a pixel range, unless the handle implies it."""
         return self if self.has_known_pixels else dataclasses.replace(self, pixels=pixels)
+
+
+def _sample_options(spec: BackboneSpec) -> dict[str, Any]:
+    samples = split_decoding(spec.decoding)[1]
+    return {"stretch": samples.stretches, "scale": samples.scale_text, "bands": samples.bands_text}
 
 
 def preset_folder(handle: str) -> Path | None:

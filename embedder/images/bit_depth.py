@@ -13,10 +13,15 @@ from PIL import Image, TiffImagePlugin
 
 from frieze.core import ImageError
 from frieze.embedder.images import png_chunks
+from frieze.embedder.images.sample_range import SampleRange
 from frieze.embedder.images.tiff_pages import BITS, MAX_SAMPLE, MIN_SAMPLE, S_MAX_SAMPLE, S_MIN_SAMPLE, SAMPLE_FORMAT
 
 NARROW_LEVELS = 85
 """An image that covers at most a third of 256 levels is nearly black, or one grey."""
+
+NO_RANGE = "pixels have no fixed range"
+"""Begins the message of an image whose values of black and white are unknown."""
+_RANGE_HINT = "--scale LOW..HIGH states it, --stretch takes that of each image itself"
 
 _WHITE, _FULL, _BYTE_BITS, _WORD_BITS = 255, 0xFFFF, 8, 16
 _SIGNED = 2  # a value of SampleFormat
@@ -39,17 +44,21 @@ class Levels(NamedTuple):
     n_levels: int | None = None
 
 
-class _Range(NamedTuple):
+class Range(NamedTuple):
     """The values of black and white."""
 
     black: float
     white: float
 
 
-_WHOLE = _Range(0, _FULL)
+WHOLE = Range(0, _FULL)
+AS_STATED = SampleRange()
+"""The range that the file states."""
 
 
-def to_8_bits(image: Image.Image, data: bytes, *, is_inverted: bool = False, stretches: bool = False) -> Levels:
+def to_8_bits(
+    image: Image.Image, data: bytes, *, is_inverted: bool = False, samples: SampleRange = AS_STATED
+) -> Levels:
     """Scale the values of an image to 8 bits.
 
     White is what the file states (TIFF: SMaxSampleValue, MaxSampleValue, else the bits a sample; PNG: sBIT), unless the
@@ -59,15 +68,15 @@ def to_8_bits(image: Image.Image, data: bytes, *, is_inverted: bool = False, str
         image: A loaded image of any mode.
         data: The file that the image was opened from.
         is_inverted: Whether the lowest value is white.
-        stretches: Map the image's lowest and highest value to black and white instead.
+        samples: The values of black and white that the user states instead.
 
     Raises:
         ImageError: The range is unknown.
     """
     if image.mode in {"F", "I"} or image.mode.startswith("I;16") or _is_signed_byte(image):
-        return _from_grey(image, data, is_inverted=is_inverted, stretches=stretches)
+        return _from_grey(image, data, is_inverted=is_inverted, samples=samples)
     if image.mode in ("RGB", "RGBA") and _bits(image, data) == _WORD_BITS:
-        return _from_colours(image, data, stretches=stretches)
+        return _from_colours(image, data, samples=samples)
     return Levels(image)
 
 
@@ -75,37 +84,38 @@ def _is_signed_byte(image: Image.Image) -> bool:
     return image.mode == "L" and _numbers(image, SAMPLE_FORMAT)[:1] == (_SIGNED,)
 
 
-def _from_grey(image: Image.Image, data: bytes, *, is_inverted: bool, stretches: bool) -> Levels:
+def _from_grey(image: Image.Image, data: bytes, *, is_inverted: bool, samples: SampleRange) -> Levels:
     values = np.asarray(image).view(np.int8) if _is_signed_byte(image) else np.asarray(image)
     clear = image.info.get("transparency")
     is_clear = values == clear if isinstance(clear, int) else None
     visible = values if is_clear is None else values[~is_clear]
-    extremes = _extremes(visible)
-    levels = _scale(values, _range(image, data, visible, extremes, stretches=stretches))
+    extremes = find_extremes(visible)
+    levels = scale_values(values, _range(image, data, visible, extremes, samples=samples))
     if is_inverted:
         levels = _WHITE - levels
     if is_clear is not None:
         levels[is_clear] = _WHITE
     shown = levels if is_clear is None else levels[~is_clear]
-    return Levels(Image.fromarray(levels), _count(shown, extremes))
+    return Levels(Image.fromarray(levels), count_levels(shown, extremes))
 
 
-def _from_colours(image: Image.Image, data: bytes, *, stretches: bool) -> Levels:
+def _from_colours(image: Image.Image, data: bytes, *, samples: SampleRange) -> Levels:
     """Scale RGB, with or without alpha, of which Pillow decodes only the upper bytes."""
     clear = image.info.get("transparency")
-    if not stretches and _stated_range(image, data) is None and not isinstance(clear, tuple):
+    is_stated = samples.stretches or samples.scale is not None or _stated_range(image, data) is not None
+    if not is_stated and not isinstance(clear, tuple):
         return Levels(image, _count_colours(image, data))
     values = _read_16_bit(image, data)
     is_clear = (values == np.array(clear)).all(axis=-1) if isinstance(clear, tuple) else None
     visible = values if is_clear is None else values[~is_clear]
-    extremes = _extremes(visible)
-    levels = _scale(values, _range(image, data, visible, extremes, stretches=stretches))
+    extremes = find_extremes(visible)
+    levels = scale_values(values, _range(image, data, visible, extremes, samples=samples))
     if is_clear is not None:
         levels[is_clear] = _WHITE
     scaled = Image.fromarray(levels)
     if image.mode == "RGBA":
         scaled.putalpha(image.getchannel("A"))
-    return Levels(scaled, _count(levels if is_clear is None else levels[~is_clear], extremes))
+    return Levels(scaled, count_levels(levels if is_clear is None else levels[~is_clear], extremes))
 
 
 def _count_colours(image: Image.Image, data: bytes) -> int | None:
@@ -155,21 +165,23 @@ def _numbers(image: Image.Image, tag: int) -> tuple[float, ...]:
     return tuple(float(one) for one in items if isinstance(one, numbers.Real) and math.isfinite(one))
 
 
-def _extremes(values: _Values) -> _Range | None:
+def find_extremes(values: _Values) -> Range | None:
     """Return the lowest and highest finite value; None for none."""
     finite = values if values.dtype.kind != "f" or np.isfinite(values).all() else values[np.isfinite(values)]
-    return _Range(finite.min().item(), finite.max().item()) if finite.size else None
+    return Range(finite.min().item(), finite.max().item()) if finite.size else None
 
 
-def _range(image: Image.Image, data: bytes, visible: _Values, extremes: _Range | None, *, stretches: bool) -> _Range:
+def _range(image: Image.Image, data: bytes, visible: _Values, extremes: Range | None, *, samples: SampleRange) -> Range:
     """Return the values of black and white.
 
     Raises:
         ImageError: The range is unknown.
     """
     if extremes is None:
-        return _WHOLE
-    if stretches and extremes.black < extremes.white:
+        return WHOLE
+    if samples.scale is not None:
+        return Range(*samples.scale)
+    if samples.stretches and extremes.black < extremes.white:
         return extremes
     for one in (_stated_range(image, data), _range_of_bits(image)):
         if (
@@ -179,32 +191,36 @@ def _range(image: Image.Image, data: bytes, visible: _Values, extremes: _Range |
             and _is_consistent(data, one, visible)
         ):
             return one
-    what = "floating-point pixels" if visible.dtype.kind == "f" else "grey values beyond 16 bits, or below 0,"
-    hint = "--stretch takes the range of each image itself"
-    raise ImageError("decode", "unsupported", f"{what} have no fixed range; {hint}")
+    raise no_range_error(visible.dtype)
 
 
-def _stated_range(image: Image.Image, data: bytes) -> _Range | None:
+def no_range_error(dtype: npt.DTypeLike) -> ImageError:
+    """Return the failure of an image whose values of black and white are unknown."""
+    what = "floating-point pixels" if np.dtype(dtype).kind == "f" else "values beyond 16 bits, or below 0"
+    return ImageError("decode", "unsupported", f"{NO_RANGE}: {what}; {_RANGE_HINT}")
+
+
+def _stated_range(image: Image.Image, data: bytes) -> Range | None:
     """Return the range stated in the file, apart from its bits a sample."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         blacks = _numbers(image, S_MIN_SAMPLE) or _numbers(image, MIN_SAMPLE) or (0,)
         whites = _numbers(image, S_MAX_SAMPLE) or _numbers(image, MAX_SAMPLE)
-        stated = _Range(min(blacks), max(whites, default=0))
-        return stated if stated.black < stated.white and stated != _WHOLE else None
+        stated = Range(min(blacks), max(whites, default=0))
+        return stated if stated.black < stated.white and stated != WHOLE else None
     bits = png_chunks.significant_bits(data)
-    return _Range(0, 2**bits - 1) if bits is not None and 1 < bits < _WORD_BITS else None
+    return Range(0, 2**bits - 1) if bits is not None and 1 < bits < _WORD_BITS else None
 
 
-def _range_of_bits(image: Image.Image) -> _Range | None:
+def _range_of_bits(image: Image.Image) -> Range | None:
     """Return the range of the bits a sample; for 32 bits that of 16, which holds if no value exceeds it."""
     if image.mode == "F":
         return None
     bits = int(max(_numbers(image, BITS), default=_WORD_BITS))
     is_signed = _numbers(image, SAMPLE_FORMAT)[:1] == (_SIGNED,)
-    return _WHOLE if bits > _WORD_BITS else _Range(0, 2 ** (bits - is_signed) - 1)
+    return WHOLE if bits > _WORD_BITS else Range(0, 2 ** (bits - is_signed) - 1)
 
 
-def _is_consistent(data: bytes, stated: _Range, visible: _Values) -> bool:
+def _is_consistent(data: bytes, stated: Range, visible: _Values) -> bool:
     """Return whether pixels agree with the range: a valid PNG scales its significant bits up to 16."""
     if not png_chunks.is_16_bit(data) or stated.white >= _FULL:
         return True
@@ -212,8 +228,8 @@ def _is_consistent(data: bytes, stated: _Range, visible: _Values) -> bool:
     return bool((visible & ((1 << _WORD_BITS - bits) - 1)).any())  # scaled: lower bits repeat upper ones
 
 
-def _scale(values: _Values, range_: _Range) -> npt.NDArray[np.uint8]:
-    """Return levels 0 to 255, rounded and clipped to the range."""
+def scale_values(values: _Values, range_: Range) -> npt.NDArray[np.uint8]:
+    """Return levels 0 to 255, rounded and clipped to the range; NaN becomes black."""
     levels = np.empty(values.shape, np.uint8)
     table = _table(range_) if values.dtype.kind == "u" and values.dtype.itemsize == 2 else None  # noqa: PLR2004
     for strip in _strips(values):
@@ -227,16 +243,17 @@ def _strips(values: _Values) -> Iterator[slice]:
     yield from (slice(row, row + n_rows) for row in range(0, len(values), n_rows))
 
 
-def _table(range_: _Range) -> npt.NDArray[np.uint8]:
+def _table(range_: Range) -> npt.NDArray[np.uint8]:
     return _levels(np.arange(_FULL + 1), range_)
 
 
-def _levels(values: _Values, range_: _Range) -> npt.NDArray[np.uint8]:
+def _levels(values: _Values, range_: Range) -> npt.NDArray[np.uint8]:
     within = np.nan_to_num(values.astype(np.float64), nan=range_.black).clip(*range_) - range_.black
     return np.floor(within * (_WHITE / (range_.white - range_.black)) + 0.5).astype(np.uint8)
 
 
-def _count(levels: _Values, extremes: _Range | None) -> int | None:
+def count_levels(levels: _Values, extremes: Range | None) -> int | None:
+    """Return the number of levels from darkest to lightest, inclusive; None for one colour."""
     if extremes is None or extremes.black == extremes.white:
         return None
     return int(levels.max()) - int(levels.min()) + 1

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from frieze.core import OUT_OF_MEMORY, ImageError
-from frieze.embedder.images import jpeg, png_chunks, tiff_pages
+from frieze.embedder.images import jpeg, png_chunks, tiff_bands, tiff_pages
 from frieze.embedder.images.bit_depth import to_8_bits
 from frieze.embedder.images.camera_raw import develop, read_raw
 from frieze.embedder.images.colour_profiles import SRGB, Colours, profile_colours, read_colours
@@ -25,11 +25,8 @@ from frieze.embedder.images.open_image import (
     unidentified_error,
 )
 from frieze.embedder.images.pillow_fixes import fix_colours
-from frieze.embedder.images.signatures import (
-    can_read_raw,
-    is_jpeg_xl,
-    raw_name,
-)
+from frieze.embedder.images.sample_range import SampleRange, split_decoding
+from frieze.embedder.images.signatures import can_read_raw, is_jpeg_xl, raw_name
 from frieze.embedder.images.tiff_pages import Picture, RawFileError, find_picture
 
 VERSION = "pillow-draft-bilinear-3"
@@ -47,9 +44,6 @@ MAX_BYTES = 1 << 30
 
 _AS_STORED = ("pillow-draft-bilinear-1", "pillow-draft-bilinear-2")
 """Versions that take colours as they are stored, whatever the ICC profile."""
-
-STRETCH = "+stretch"
-"""Follows the version with `--stretch`: images of more than 8 bits a channel are stretched to their range."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -148,8 +142,8 @@ class _Options(NamedTuple):
     decoding: str = VERSION
 
     @property
-    def stretches(self) -> bool:
-        return self.decoding.endswith(STRETCH)
+    def samples(self) -> SampleRange:
+        return split_decoding(self.decoding)[1]
 
     def heed(self, colours: Colours) -> Colours:
         """Return the colours that this version of decoding converts."""
@@ -158,7 +152,7 @@ class _Options(NamedTuple):
 
 def converts_profiles(decoding: str) -> bool:
     """Return whether a version of decoding, as stored with a table, brings ICC profiles to sRGB."""
-    return decoding.removesuffix(STRETCH) not in _AS_STORED
+    return split_decoding(decoding)[0] not in _AS_STORED
 
 
 def least_draft_px(decoding: str, *, side_px: int) -> int:
@@ -168,7 +162,7 @@ def least_draft_px(decoding: str, *, side_px: int) -> int:
         decoding: The version of decoding, as stored with a table; any other text is the newest.
         side_px: Longer side of the network's input.
     """
-    return max(2 * side_px, MIN_DRAFT_PX.get(decoding.removesuffix(STRETCH), MIN_DRAFT_PX[VERSION]))
+    return max(2 * side_px, MIN_DRAFT_PX.get(split_decoding(decoding)[0], MIN_DRAFT_PX[VERSION]))
 
 
 def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, tuple[int, int]]:
@@ -253,7 +247,24 @@ def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decod
     except RawFileError:
         if not can_read_raw():
             raise
+    except UnidentifiedImageError:
+        picture = _find_picture(data, options.max_pixels)
+        page = tiff_bands.page_for_tifffile(picture.data)
+        if page is None:
+            raise
+        return _decode_bands(picture, page, options, held)
     return _decode_raw(data, options, held)
+
+
+def _decode_bands(picture: Picture, page: tiff_pages.Page, options: _Options, held: contextlib.ExitStack) -> Decoded:
+    """Decode the bands of a TIFF that the user chose, or that Pillow does not read."""
+    _check_size(page.size, options)
+    bands = tiff_bands.check_bands(page, options.samples)
+    held.enter_context(DECODE_MEMORY.take(tiff_bands.check_samples(page, options.max_pixels)))
+    image, n_levels = tiff_bands.decode_bands(picture, page, bands, options.samples)
+    traits = Traits()._replace(n_levels=n_levels, is_first_of_several=tiff_pages.has_several(picture.data))
+    orientation = page.first(tiff_pages.ORIENTATION, 1) if picture.orientation is None else picture.orientation
+    return _upright(Decoded(image.convert("RGB"), image.size, traits), orientation)
 
 
 def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded | None:
@@ -284,7 +295,7 @@ def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) 
     if isinstance(image, bytes):
         return _decode(image, options, held)
     colours = options.heed(read_colours(image, data))
-    rgb, n_levels, is_cleared = _to_rgb(image, Picture(data), stretches=options.stretches)
+    rgb, n_levels, is_cleared = _to_rgb(image, Picture(data), samples=options.samples)
     traits = Traits.of(colours)._replace(n_levels=n_levels, is_cleared=is_cleared)
     return Decoded(rgb, image.size, traits, colours)
 
@@ -308,6 +319,10 @@ def _check_size(size: tuple[int, int], options: _Options) -> None:
 
 def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
     picture = _find_picture(data, options.max_pixels)
+    if options.samples.bands is not None:
+        page = tiff_bands.page_for_tifffile(picture.data)
+        if page is not None and tiff_bands.has_extra_bands(page):
+            return _decode_bands(picture, page, options, held)
     with open_image(picture.data) as image:
         size = image.size  # of a TIFF as displayed: Pillow turns it upright while it loads
         _check_size(size, options)
@@ -318,7 +333,7 @@ def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack
         image.load()
         orientation = _orientation(image) or picture.orientation
         colours = options.heed(read_colours(image, picture.data))
-        rgb, n_levels, is_cleared = _to_rgb(colours.inks_to_srgb(image), picture, stretches=options.stretches)
+        rgb, n_levels, is_cleared = _to_rgb(colours.inks_to_srgb(image), picture, samples=options.samples)
         traits = Traits.of(colours)._replace(
             n_levels=n_levels, is_first_of_several=is_first_of_several(image, data), is_cleared=is_cleared
         )
@@ -352,10 +367,10 @@ def _orientation(image: Image.Image) -> int | None:
         return None
 
 
-def _to_rgb(image: Image.Image, picture: Picture, *, stretches: bool) -> tuple[Image.Image, int | None, bool]:
+def _to_rgb(image: Image.Image, picture: Picture, *, samples: SampleRange) -> tuple[Image.Image, int | None, bool]:
     """Return the image in mode RGB, the number of its levels, and whether transparency makes it all white."""
     image = fix_colours(image, picture.data)
-    image, n_levels = to_8_bits(image, picture.data, is_inverted=picture.is_inverted, stretches=stretches)
+    image, n_levels = to_8_bits(image, picture.data, is_inverted=picture.is_inverted, samples=samples)
     if not image.has_transparency_data:
         return image if image.mode == "RGB" else image.convert("RGB"), n_levels, False  # converting would copy it
     rgb = _over_white(image)

@@ -1,6 +1,7 @@
 """Opens an image file with Pillow or the package of its format; what has to be known before its pixels are decoded."""
 
 import io
+import logging
 from typing import Any
 
 from PIL import (
@@ -39,6 +40,7 @@ _PLUGINS = (
     WebPImagePlugin,
 )
 """Imported here so that each is registered before the first image is opened."""
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else what it logs of broken files goes to stderr
 Image.preinit()  # in threads, Ctrl-C in the midst of its imports would leave a lock held
 
 _FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "PSD", "TIFF", "WEBP")

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from frieze.core import Floats, ImageError
-from frieze.embedder.images.decode import MAX_PIXELS, STRETCH, Decoded, converts_profiles, decoded, least_draft_px
+from frieze.embedder.images.decode import MAX_PIXELS, Decoded, converts_profiles, decoded, least_draft_px
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.resize import Pixels, fit_image
+from frieze.embedder.images.sample_range import SampleRange, split_decoding
 from frieze.features import BackboneSpec, hash_images, measure_pictures
 
 
@@ -63,17 +64,17 @@ def prepare_for_all(
     Returns:
         For each spec what `prepare` gives or raises.
     """
-    by_decoding = collections.defaultdict[tuple[int, bool, bool], list[BackboneSpec]](list)
+    by_decoding = collections.defaultdict[tuple[int, SampleRange, bool], list[BackboneSpec]](list)
     for spec in specs:
         by_decoding[_decoding_of(spec)].append(spec)
     results = {decoding: _prepare_alike(data, alike, max_pixels) for decoding, alike in by_decoding.items()}
     return [results[_decoding_of(spec)].pop(0) for spec in specs]
 
 
-def _decoding_of(spec: BackboneSpec) -> tuple[int, bool, bool]:
+def _decoding_of(spec: BackboneSpec) -> tuple[int, SampleRange, bool]:
     """Return all that decides the pixels of an image before it is resized."""
     least_px = least_draft_px(spec.decoding, side_px=max(spec.image_size))
-    return least_px, spec.decoding.endswith(STRETCH), converts_profiles(spec.decoding)
+    return least_px, split_decoding(spec.decoding)[1], converts_profiles(spec.decoding)
 
 
 def _prepare_alike(data: bytes, specs: Sequence[BackboneSpec], max_pixels: int) -> list[Prepared | ImageError]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from frieze.embedder.images.bit_depth import NO_RANGE
 from frieze.embedder.images.signatures import (
     can_read_avif,
     can_read_heic,
@@ -14,6 +15,7 @@ from frieze.embedder.images.signatures import (
     can_read_raw,
     unsupported_error,
 )
+from frieze.embedder.images.tiff_bands import MANY_BANDS, can_read_bands
 
 _CONVERT = "convert them to PNG or JPEG"
 _NAMED_FORMATS = 20
@@ -91,6 +93,11 @@ FORMATS = (
     UnsupportedFormat("TGA", (".tga",), "TGA is not read", is_read=_always),
     UnsupportedFormat("DDS", (".dds",), "DDS is not read"),
     UnsupportedFormat("PCX", (".pcx",), "PCX is not read"),
+    UnsupportedFormat(
+        "scientific TIFF", (), "a scientific TIFF; to read it", "pip install 'frieze[formats]'", can_read_bands
+    ),
+    UnsupportedFormat("TIFF of many bands", (), MANY_BANDS, "choose three bands with --bands 4,3,2"),
+    UnsupportedFormat("TIFF of no fixed range", (), NO_RANGE, "state black and white with --scale 0..1"),
     UnsupportedFormat("GIMP", (".xcf",), "GIMP is not read"),
 )
 """All known formats; one that can be read now (`is_read`) is treated like any other image."""

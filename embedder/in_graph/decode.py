@@ -7,8 +7,9 @@ import functools
 from typing import Any
 
 from frieze.core import import_tensorflow
-from frieze.embedder.images.decode import STRETCH, VERSION, least_draft_px
+from frieze.embedder.images.decode import VERSION, least_draft_px
 from frieze.embedder.images.png_chunks import BIT_DEPTH_AT, COLOUR_TYPE_AT
+from frieze.embedder.images.sample_range import SampleRange, split_decoding
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _RATIOS = (1, 2, 4, 8)  # the fractions at which libjpeg decodes
@@ -42,7 +43,7 @@ def decode_bytes(data: Any, *, side_px: int, decoding: str = VERSION) -> Any:
     def other() -> Any:
         return tf.cond(
             _begins(tf, data, _PNG),
-            lambda: _decode_png(tf, data, decoding.endswith(STRETCH)),
+            lambda: _decode_png(tf, data, split_decoding(decoding)[1]),
             lambda: _decode_other(tf, data),
         )
 
@@ -66,14 +67,14 @@ def _decode_jpeg(tf: Any, data: Any, drafted_px: int) -> Any:
     return _turn_upright(image, _read_orientation(data))
 
 
-def _decode_png(tf: Any, data: Any, stretches: bool) -> Any:
+def _decode_png(tf: Any, data: Any, samples: SampleRange) -> Any:
     def shallow() -> Any:
         return tf.cast(tf.io.decode_png(data, channels=4), tf.float32)
 
     # Padded, because TensorFlow's error for an offset past the end contains the bytes, which are no text.
     head = tf.strings.join([tf.strings.substr(data, 0, BIT_DEPTH_AT + 1), bytes(BIT_DEPTH_AT + 1)])
     is_16_bit = tf.equal(tf.strings.substr(head, BIT_DEPTH_AT, 1), b"\x10")
-    image = tf.cond(is_16_bit, lambda: _decode_16_bit_png(data, stretches=stretches), shallow)
+    image = tf.cond(is_16_bit, lambda: _decode_16_bit_png(data, samples=samples), shallow)
     alpha = image[..., 3:] / 255.0
     return tf.cast(tf.round(image[..., :3] * alpha + 255.0 * (1.0 - alpha)), tf.uint8)
 
@@ -84,12 +85,12 @@ def _decode_other(tf: Any, data: Any) -> Any:
     return image
 
 
-def _decode_16_bit_png(data: Any, *, stretches: bool) -> Any:
+def _decode_16_bit_png(data: Any, *, samples: SampleRange) -> Any:
     """Decode a PNG of 16 bits a channel, as `frieze.embedder.images.bit_depth` does.
 
     Args:
         data: string [], its bytes.
-        stretches: Map its lowest and highest value to black and white.
+        samples: The values of black and white that the user states.
 
     Returns:
         float32 [h, w, 4], integers from 0 to 255; the transparent colour has alpha 0.
@@ -101,11 +102,12 @@ def _decode_16_bit_png(data: Any, *, stretches: bool) -> Any:
     values, alpha = image[..., :3], image[..., 3]
     visible = tf.boolean_mask(values, (alpha > 0) | has_alpha)
     n_bits = _significant_bits(tf, data)
-    black, white = _range(tf, visible, n_bits, stretches=stretches)
-    scaled = tf.cast(tf.clip_by_value(values, black, white) - black, tf.float32) * 255.0
-    levels = tf.floor(scaled / tf.cast(white - black, tf.float32) + 0.5)
+    black, white = _range(tf, visible, n_bits, samples=samples)
+    scaled = (tf.clip_by_value(tf.cast(values, tf.float32), black, white) - black) * 255.0
+    levels = tf.floor(scaled / (white - black) + 0.5)
+    is_asked = samples.stretches or samples.scale is not None
     # Pillow decodes the upper bytes of colours, and the lower ones only where they are needed.
-    is_exact = stretches | (kind == _GREY) | (n_bits < _WORD_BITS) | ((kind == _COLOURS) & (tf.reduce_min(alpha) == 0))
+    is_exact = is_asked | (kind == _GREY) | (n_bits < _WORD_BITS) | ((kind == _COLOURS) & (tf.reduce_min(alpha) == 0))
     levels = tf.where(is_exact, levels, tf.cast(values // 256, tf.float32))
     return tf.concat([levels, tf.cast(alpha // 256, tf.float32)[..., None]], axis=-1)
 
@@ -118,18 +120,20 @@ def _significant_bits(tf: Any, data: Any) -> Any:
     return tf.where((tf.reduce_max(is_chunk) == 1) & (bits > 1) & (bits < _WORD_BITS), bits, _WORD_BITS)
 
 
-def _range(tf: Any, visible: Any, n_bits: Any, *, stretches: bool) -> tuple[Any, Any]:
-    """Return the values of black and white."""
+def _range(tf: Any, visible: Any, n_bits: Any, *, samples: SampleRange) -> tuple[Any, Any]:
+    """Return the values of black and white, float32."""
+    if samples.scale is not None:
+        return tuple(tf.constant(value, tf.float32) for value in samples.scale)
     lowest, highest = tf.reduce_min(visible), tf.reduce_max(visible)
     one = tf.constant(1)
     stated = tf.bitwise.left_shift(one, n_bits) - 1
     low_bits = tf.bitwise.left_shift(one, _WORD_BITS - n_bits) - 1
     holds = (highest <= stated) & tf.reduce_any(tf.bitwise.bitwise_and(visible, low_bits) > 0)
     black, white = tf.constant(0), tf.where(holds, stated, _FULL)
-    if not stretches:
-        return black, white
-    varies = lowest < highest
-    return tf.where(varies, lowest, black), tf.where(varies, highest, white)
+    if samples.stretches:
+        varies = lowest < highest
+        black, white = tf.where(varies, lowest, black), tf.where(varies, highest, white)
+    return tf.cast(black, tf.float32), tf.cast(white, tf.float32)
 
 
 def _read_orientation(data: Any) -> Any:

@@ -13,7 +13,20 @@ from frieze.embedder.sources.open import has_columns, is_listed_as
 from frieze.features import Manifest, is_features, read_manifest
 
 _OF_BACKBONE = (
-    *("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"),
+    *(
+        "weights",
+        "layer",
+        "pool",
+        "image_size",
+        "fit",
+        "pixels",
+        "stretch",
+        "scale",
+        "bands",
+        "precision",
+        "views",
+        "text_encoder",
+    ),
 )
 """Options that shape the rows of one backbone, and mean nothing for another."""
 _OF_SOURCE = ("labels", "image", "id", "label", "label_from", "query", "boxes", "frames", "exclude")
@@ -85,11 +98,12 @@ def _to_stored(name: str, value: Any) -> Any:
         return _DEFAULTS[name]
     if name == "backbone":
         return BackboneRequest(handle=str(value)).to_json()["handle"]
-    if name == "weights":
-        return BackboneRequest(weights=str(value)).to_json()["weights"]
-    if name == "text_encoder":
-        return BackboneRequest(text_encoder=str(value)).to_json()["text_encoder"]
-    return BackboneRequest(image_size=value).to_json()["image_size"] if name == "image_size" else value
+    if name in ("weights", "text_encoder", "scale", "bands"):
+        given: dict[str, Any] = {name: str(value)}
+        return BackboneRequest(**given).to_json()[name]
+    if name == "image_size":
+        return BackboneRequest(image_size=value).to_json()["image_size"]
+    return str(value) if name == "frames" else value  # Python's number of frames is the command's text
 
 
 def _stored(source: Any, out: TablePath, *, force: bool) -> dict[str, Any]:

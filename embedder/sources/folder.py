@@ -100,8 +100,10 @@ class _Files:
             return
         if has_image_name or is_image(head):
             name = self._walk.name(path)
+            label = self._options.folder_label(name)
             for below in self._frames(path, uri):
-                yield ImageRecord(name + below, uri + below, self._options.folder_label(name), size_bytes, mtime_ns)
+                columns = {"file": name} if below else None
+                yield ImageRecord(name + below, uri + below, label, size_bytes, mtime_ns, columns=columns)
         else:
             self._ignore(path, head)
 

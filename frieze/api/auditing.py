@@ -1,5 +1,6 @@
 """`frieze.audit`: near-duplicates and neighbours come from a temporary index, the rest from the heads."""
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
-from frieze.api.duplicate_groups import find_duplicate_groups, number_rows, temporary_index
+from frieze.api.duplicate_groups import (
+    cut_columns,
+    cut_rows,
+    find_duplicate_groups,
+    number_rows,
+    temporary_index,
+)
 from frieze.api.folder_kinds import check_kind
 from frieze.api.label_source import open_labelled
 from frieze.api.paths import to_local_path
@@ -19,6 +26,8 @@ from frieze.reports.html import check_page
 if TYPE_CHECKING:
     from frieze.classifiers import Neighbourhood
     from frieze.indexing import Index
+
+_LOG = logging.getLogger("frieze")
 
 
 def audit(
@@ -64,6 +73,9 @@ def audit(
         check_kind(to_local_path(head), "head")
     split = None if head is None else to_local_path(head)
     frieze.classifiers.check_audit(table, findings_path, head=split, seed=seed, force=force)
+    columns = cut_columns(table)
+    if columns:
+        _LOG.warning("Note: %s are judged without each other, as near-duplicates are.", cut_rows(columns))
     near, min_score = _neighbourhood(table, findings_path, min_score)
     rows: list[Finding] = []
     with terminal.spinner("Auditing"):

@@ -1,4 +1,4 @@
-"""Tables and indexes whose rows are boxes of images: what they group by, and what they refuse."""
+"""Indexes whose rows are boxes of images: what they refuse."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -6,21 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from frieze.core import InputError
-from frieze.features import Features
 
 if TYPE_CHECKING:
     from frieze.indexing import Index
 
-IMAGE = "image"
-"""The column with the id of each box's image."""
-
 _BOX = r"#-?\d+,-?\d+,-?\d+,-?\d+$"
-
-
-def holds_boxes(table: Features) -> bool:
-    """Return whether rows of a table are boxes of the images in its column `image`."""
-    rows = table.rows
-    return {IMAGE, "box"} <= set(rows.column_names) and _any_box(rows["uri"])
 
 
 def check_no_boxes(index: "Index", **options: Path | None) -> None:

@@ -3,14 +3,13 @@
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from frieze import terminal
-from frieze.api.box_rows import IMAGE, holds_boxes
 from frieze.api.confirming import can_compare, comparison_progress, find_copies
 from frieze.api.paths import scratch_folder
 from frieze.core import Rows
@@ -110,12 +109,33 @@ def split_by_group(config: "SplitConfig", table: Features, near: Path, *, group:
         config: The split without groups.
         table: The table.
         near: A path beside which a temporary index of the table may be written.
-        group: A column, or `duplicates` for groups of near-duplicates; None for single rows, but boxes of one image
-            stay on one side, in one line.
+        group: A column, or `duplicates` for groups of near-duplicates; None for single rows, but see `keep_together`.
     """
-    if group is None and not config.column and holds_boxes(table):
-        _LOG.warning("Note: boxes of one image stay on one side of the split, as with `group='image'`.")
-        group = IMAGE
     if group == "duplicates":
         return dataclasses.replace(config, groups=lambda: number_groups(table, near))
-    return dataclasses.replace(config, group=group)
+    return keep_together(dataclasses.replace(config, group=group), table)
+
+
+def keep_together(config: "SplitConfig", table: Features) -> "SplitConfig":
+    """Return a split that keeps frames of one file and boxes of one image on one side, unless the user said how."""
+    if config.group or config.column:
+        return config
+    columns = cut_columns(table)
+    if not columns:
+        return config
+    _LOG.warning("Note: %s stay on one side of the split, as with `group='%s'`.", cut_rows(columns), columns[0])
+    return dataclasses.replace(config, group=columns[0])
+
+
+def cut_columns(table: Features) -> tuple[str, ...]:
+    """Return the columns by which rows of a table are cut from one file or image."""
+    import frieze.classifiers
+
+    return frieze.classifiers.cut_columns(table.rows)
+
+
+def cut_rows(columns: Sequence[str]) -> str:
+    """Return what rows that are cut by some columns are called."""
+    import frieze.classifiers
+
+    return " and ".join(frieze.classifiers.CUT_FROM[name].rows for name in columns)

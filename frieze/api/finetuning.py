@@ -10,7 +10,7 @@ import numpy as np
 
 from frieze import core, terminal
 from frieze import features as stored
-from frieze.api.duplicate_groups import split_by_group
+from frieze.api.duplicate_groups import cut_columns, split_by_group
 from frieze.api.finetune_work_folder import discard_if_changed, hash_head, may_replace, stored_options, work_folder
 from frieze.api.folder_kinds import check_kind, folder_kind
 from frieze.api.heads import to_units
@@ -203,12 +203,14 @@ def _check_enough_labels(trainable: "TrainableBackbone", options: FinetuneOption
     import frieze.classifiers
     import frieze.embedder
 
+    is_cut = False
     if _is_table(options):
-        labels = open_labelled(options.source, labels=options.labels, label=options.label)[0].labels
+        table, _ = open_labelled(options.source, labels=options.labels, label=options.label)
+        labels, is_cut = table.labels, bool(cut_columns(table))
     else:
         listing = frieze.embedder.open_source(options.source, _to_source_options(options)).listing
         labels = np.array(listing.images["label"].to_pylist(), dtype=object)
-    is_drawn = not (options.split or options.group or options.head)
+    is_drawn = not (options.split or options.group or options.head or is_cut)
     test_size = options.test_size if is_drawn else None
     frieze.classifiers.check_images(labels, trainable, test_size=test_size, seed=options.seed)
 
@@ -319,6 +321,8 @@ def _to_context(
             fit=before.fit,
             image_size=before.image_size,
             stretch=before.stretch,
+            scale=before.scale,
+            bands=before.bands,
             trust=trust,
             decoding_version=before.decoding_version,
         )

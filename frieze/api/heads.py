@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from frieze import core, terminal
 from frieze import features as stored
 from frieze.api.comparing import compare_backbones
-from frieze.api.duplicate_groups import split_by_group
+from frieze.api.duplicate_groups import keep_together, split_by_group
 from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
 from frieze.api.label_source import open_labelled, open_labelled_as
 from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path, to_local_path
@@ -195,6 +195,7 @@ def compare(  # the mirror of a command
     configs = [frieze.classifiers.HeadConfig(name.strip(), seed=seed) for name in heads.split(",")]
     split_config = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
     opened = [open_labelled(path, labels=labels, label=label) for path in paths]
+    split_config = keep_together(split_config, opened[0][0])
     with terminal.spinner("Comparing"):
         document = frieze.classifiers.compare_heads([table for table, _ in opened], configs, split_config)
     return document | opened[0][1]

@@ -39,6 +39,8 @@ def embed(
     fit: PerTable[str] | None = None,
     pixels: PerTable[str] | None = None,
     stretch: bool | None = None,
+    scale: str | None = None,
+    bands: str | None = None,
     trust_backbone: bool = False,
     text_encoder: PerTable[str | Path] | None = None,
     engine: str | None = None,
@@ -99,6 +101,10 @@ def embed(
         fit: How an image is resized to that size: `squash` (default), `crop` or `pad`.
         pixels: Range the network was trained on: `0..1`, `-1..1`, `0..255`, `caffe`, `torch` or `clip`.
         stretch: Stretch images of more than 8 bits per channel: the lowest value becomes black, the highest white.
+        scale: Values of black and white of images of more than 8 bits per channel, such as `0..1` or `0..10000`; by
+            default what each file states, which floating-point pixels do not.
+        bands: Bands of TIFF files with others than red, green, blue and alpha: for red, green and blue, as `4,3,2`, or
+            the one for grey, counted from 1.
         trust_backbone: Run a SavedModel that reads or writes files, calls Python or the like.
         text_encoder: The text tower of the backbone, with which `search` takes words: an ONNX file beside its
             `tokenizer.json`, or their folder; or a folder with a SavedModel and that file. Two-tower presets of
@@ -212,16 +218,18 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     def take(*names: str) -> dict[str, Any]:
         return {name: left.pop(name) for name in names}
 
-    if left["boxes"] and left["stretch"]:
-        raise InputError(
-            "Boxes are cut from pixels of 8 bits, so that `stretch` would mean nothing.",
-            hint="Leave `stretch` or `boxes` out.",
-        )
+    for name in ("stretch", "scale", "bands"):
+        if left["boxes"] and left[name]:
+            raise InputError(
+                f"Boxes are cut from pixels of 8 bits, so that `{name}` would mean nothing.",
+                hint=f"Leave `{name}` or `boxes` out.",
+            )
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
         **take(
-            "weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "precision", "views", "text_encoder"
+            *("weights", "layer", "pool", "image_size", "fit", "pixels", "stretch", "scale", "bands", "precision"),
+            *("views", "text_encoder"),
         ),
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated", "image_timeout"))

@@ -26,6 +26,18 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 @click.option(
     "--stretch/--no-stretch", default=None, help="Stretch images of more than 8 bits per channel to their own range."
 )
+@click.option(
+    "--scale",
+    cls=options.OrDefault,
+    metavar="LOW..HIGH",
+    help="Values of black and white of images of more than 8 bits.  [default: what the file states]",
+)
+@click.option(
+    "--bands",
+    cls=options.OrDefault,
+    metavar="R,G,B|N",
+    help="Bands of a multispectral TIFF to show as red, green and blue, or as grey.",
+)
 @options.trust_backbone
 @click.option(
     "--text-encoder",
@@ -160,4 +172,8 @@ def _warn(document: dict[str, Any]) -> None:
     options.show_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)
-    options.warn_of_images(document, hint="with --stretch each takes its own lowest value for black, highest for white")
+    options.warn_of_images(
+        document,
+        hint="with --stretch each takes its own lowest value for black, highest for white;"
+        " --scale LOW..HIGH states both for all",
+    )

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import STRETCH, VERSION, decoded
+from frieze.embedder.images.decode import VERSION, decoded
 from frieze.embedder.images.decoding_tally import DecodingTally, Traits, describe_tally
 from frieze.embedder.images.prepare import decode_for
+from frieze.embedder.images.sample_range import STRETCH
 from frieze.features import BackboneSpec
 
 GREY = np.linspace(0, 255, 64 * 48).reshape(48, 64).round().astype(np.uint16)
@@ -97,7 +98,7 @@ def test_signed_eight_bits():
     tags = {258: 8, 339: 2}
     assert levels_of(tiff(values.tobytes(), (4, 1), tags))[0, :, 0].tolist() == [0, 2, 129, 255]
     below = tiff((values - 64).astype(np.int8).tobytes(), (4, 1), tags)
-    with pytest.raises(ImageError, match="below 0, have no fixed range; --stretch"):
+    with pytest.raises(ImageError, match=r"or below 0; --scale LOW\.\.HIGH states it, --stretch"):
         levels_of(below)
     assert levels_of(below, stretches=True)[0, :, 0].tolist() == [0, 2, 129, 255]
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from frieze.embedder.images.decode import STRETCH, VERSION, decode, decoded
+from frieze.embedder.images.decode import VERSION, decode, decoded
 from frieze.embedder.images.prepare import decode_for, prepare, prepare_for_all
+from frieze.embedder.images.sample_range import STRETCH
 from frieze.features import BackboneSpec
 
 SRGB = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))

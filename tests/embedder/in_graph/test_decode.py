@@ -6,7 +6,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from frieze.embedder import decode
-from frieze.embedder.images.decode import MIN_DRAFT_PX, STRETCH, VERSION, decoded
+from frieze.embedder.images.decode import MIN_DRAFT_PX, VERSION, decoded
+from frieze.embedder.images.sample_range import STRETCH
 from frieze.embedder.in_graph.decode import _read_orientation, _turn_upright, decode_bytes
 
 
@@ -58,15 +59,15 @@ def _deep(values, *, alpha=None):
     return saved(Image.fromarray(values.astype(np.uint16)), "PNG", **({} if alpha is None else {"transparency": alpha}))
 
 
-@pytest.mark.parametrize("stretches", [False, True])
+@pytest.mark.parametrize("samples", ["", STRETCH, "+scale=28900..29800.5"])
 @pytest.mark.parametrize("alpha", [None, 29_000])
-def test_16_bit_pngs_agree_with_pillow(tf, stretches, alpha):
+def test_16_bit_pngs_agree_with_pillow(tf, samples, alpha):
     """A PNG of 16 bits is scaled, stretched and composited over white as by our decoder."""
     data = _deep(29_000 + np.arange(70 * 90).reshape(70, 90) % 1021, alpha=alpha)
-    decoding = VERSION + STRETCH * stretches
+    decoding = VERSION + samples
     with decoded(data, side_px=32, decoding=decoding) as actual:
         expected = np.asarray(actual.image, int)
-    assert expected.max() - expected[1:].min() > 100 or not stretches
+    assert expected.max() - expected[1:].min() > 100 or not samples
     assert np.abs(decode_bytes(tf.constant(data), side_px=32, decoding=decoding).numpy() - expected).max() <= 1
 
 
