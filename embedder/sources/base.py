@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from frieze.core import OUT_OF_MEMORY, ImageError, Rows, TablePath
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.features import Failure
 
@@ -76,6 +76,7 @@ class SourceOptions:
         boxes: File or folder of boxes, each of which is a row in place of its image; None for whole images.
         frames: Which frames of files with several are rows: `first`, `all`, a number, or seconds of a video as `2s`.
         max_bytes: Size of the largest file that is read.
+        max_pixels: Largest width times height of an image that is decoded to list it.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
         allow_private: Whether images of the web may be at addresses that are not public.
@@ -92,6 +93,7 @@ class SourceOptions:
     boxes: str | None = None
     frames: str = "first"
     max_bytes: int = MAX_BYTES
+    max_pixels: int = MAX_PIXELS
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
     allow_private: bool = False

@@ -100,7 +100,7 @@ def open_source(source: Any, options: SourceOptions) -> Source:
             hint="Leave `frames` out, or give the folder of the files.",
         )
     opened = _without_excluded(opened, options)
-    opened = opened if boxes is None else with_boxes(opened, boxes)
+    opened = opened if boxes is None else with_boxes(opened, boxes, max_pixels=options.max_pixels)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _no_images_error(opened, source)
     opened = opened if pattern is None else label_from_paths(opened, pattern)

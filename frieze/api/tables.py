@@ -120,8 +120,8 @@ def embed(
         label_from: A regular expression in place of `labels`: its first match in the path below the source gives the
             label, by its group (`batch_([0-9]+)/`) or as a whole.
         query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
-        boxes: A file or folder of boxes (COCO, Pascal VOC, labelme, or a table with a path and x, y, width, height in
-            pixels): each box is a row in place of its image, with the id `IMAGE#x,y,w,h` and the box's label.
+        boxes: A file or folder of boxes (COCO, YOLO, Pascal VOC, labelme, or a table with a path and x, y, width,
+            height in pixels or shares): each is a row in place of its image, with the id `IMAGE#x,y,w,h` and its label.
         frames: Frames of a TIFF file or animation, and of videos: `first` (default; no videos), `all`, at most so many
             a file, or `2s` for a frame of a video each two seconds.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
@@ -230,6 +230,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     source = SourceOptions(
         exclude=exclude,
         max_bytes=limits.max_bytes,
+        max_pixels=limits.max_pixels,
         keep=None if keep is None else str(keep),
         allow_private=left.pop("allow_private"),
         **take("labels", "image", "id", "label", "label_from", "query", "boxes", "frames"),

@@ -69,7 +69,7 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 @click.option(
     "--boxes",
     metavar="PATH",
-    help="Boxes as rows, in place of images: COCO .json, folder of VOC .xml or labelme .json, or a table.",
+    help="Boxes as rows, in place of images: COCO .json, YOLO data.yaml or labels, VOC .xml, labelme .json, a table.",
 )
 @click.option(
     "--exclude",
