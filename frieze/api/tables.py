@@ -55,6 +55,8 @@ def embed(
     label_from: str | None = None,
     query: str | None = None,
     boxes: str | Path | None = None,
+    box_columns: str | None = None,
+    tiles: str | None = None,
     frames: str | int | None = None,
     exclude: str | Sequence[str] = (),
     allow_private: bool = False,
@@ -122,6 +124,10 @@ def embed(
         query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
         boxes: A file or folder of boxes (COCO, YOLO, Pascal VOC, labelme, or a table with a path and x, y, width,
             height in pixels or shares): each is a row in place of its image, with the id `IMAGE#x,y,w,h` and its label.
+        box_columns: Four columns of a manifest or table whose rows are boxes, by names that end like
+            `x,y,width,height`, `xmin,ymin,xmax,ymax` or `x_center,y_center,width,height`: rows as with `boxes`.
+        tiles: Cut each image into tiles, each of which is a row as a box is: rows x columns, as `2x3`, or with the
+            share of a tile that neighbours have in common, as `2x3+10%`.
         frames: Frames of a TIFF file or animation, and of videos: `first` (default; no videos), `all`, at most so many
             a file, or `2s` for a frame of a video each two seconds.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
@@ -212,10 +218,11 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     def take(*names: str) -> dict[str, Any]:
         return {name: left.pop(name) for name in names}
 
-    if left["boxes"] and left["stretch"]:
+    parts = [name for name in ("boxes", "box_columns", "tiles") if left[name]]
+    if parts and left["stretch"]:
         raise InputError(
-            "Boxes are cut from pixels of 8 bits, so that `stretch` would mean nothing.",
-            hint="Leave `stretch` or `boxes` out.",
+            "Parts of images are cut from pixels of 8 bits, so that `stretch` would mean nothing.",
+            hint=f"Leave `stretch` or `{parts[0]}` out.",
         )
     request = BackboneRequest(
         handle=left.pop("backbone"),
@@ -233,7 +240,7 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
         max_pixels=limits.max_pixels,
         keep=None if keep is None else str(keep),
         allow_private=left.pop("allow_private"),
-        **take("labels", "image", "id", "label", "label_from", "query", "boxes", "frames"),
+        **take("labels", "image", "id", "label", "label_from", "query", "boxes", "box_columns", "tiles", "frames"),
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

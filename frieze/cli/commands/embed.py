@@ -72,6 +72,14 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
     help="Boxes as rows, in place of images: COCO .json, YOLO data.yaml or labels, VOC .xml, labelme .json, a table.",
 )
 @click.option(
+    "--box-columns",
+    metavar="X,Y,WIDTH,HEIGHT",
+    help="Boxes as rows: columns of a manifest, each row of which is a box; also XMIN,YMIN,XMAX,YMAX.",
+)
+@click.option(
+    "--tiles", metavar="RxC[+N%]", help="Tiles of each image as rows: 2x3 are two rows of three; +10% overlaps them."
+)
+@click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
