@@ -61,11 +61,11 @@ def have_ended():
     return not workers()
 
 
-def test_as_a_local_run(cluster, photos, assert_same, embed, tiny, out, tmp_path):
+def test_as_a_local_run(cluster, photos, assert_same, embed, tiny, out):
     """Sorted by id the table of a SavedModel equals that of a local run; the document has the machines' times."""
     document = embed(photos, out, backbone=tiny, ray=cluster.address)
-    embed(photos, tmp_path / "local", backbone=tiny)
-    assert_same(out, tmp_path / "local")
+    embed(photos, out.with_name("local"), backbone=tiny)
+    assert_same(out, out.with_name("local"))
     assert (document["rows"], document["failed"]) == (N_PHOTOS, 0)
     assert document["nodes"]
     assert have_ended()
