@@ -18,7 +18,14 @@ from frieze.classifiers.label_audit.audit import audit_labels, check_audit
 from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
 from frieze.classifiers.registry import HEADS, name_head
 from frieze.classifiers.solver.linear import fit_linear, fit_path
-from frieze.classifiers.storage.head_folder import Head, check_head, describe_staleness, open_head, read_report
+from frieze.classifiers.storage.head_folder import (
+    Head,
+    check_backbone,
+    check_head,
+    describe_staleness,
+    open_head,
+    read_report,
+)
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
 from frieze.classifiers.storage.split_file import read_split
 from frieze.classifiers.training.fit import HeadConfig, fit_head
@@ -49,6 +56,7 @@ __all__ = [
     "StartWeights",
     "audit_labels",
     "check_audit",
+    "check_backbone",
     "check_classes",
     "check_head",
     "check_images",

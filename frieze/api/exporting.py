@@ -1,4 +1,4 @@
-"""`frieze.export`: preprocessing, backbone and head in one SavedModel."""
+"""`frieze.export`: preprocessing, backbone and head in one SavedModel; and tables for other programs."""
 
 import dataclasses
 import io
@@ -10,8 +10,9 @@ from frieze import core, terminal
 from frieze import features as stored
 from frieze.api.export_builtin import export_built_in
 from frieze.api.export_folder import N_SAMPLES, check_out, count_bytes, draw_samples, write_document
-from frieze.api.folder_kinds import check_kind
-from frieze.api.paths import scratch_folder, to_local_path
+from frieze.api.exports.formats import TABLE_FORMATS, export_table
+from frieze.api.folder_kinds import check_kind, folder_kind
+from frieze.api.paths import is_url, scratch_folder, to_local_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,37 +20,76 @@ if TYPE_CHECKING:
     from frieze.classifiers import Head
     from frieze.embedder import Backbone
 
-_BUILT_IN = "builtin"
+_BUILT_IN, _MODEL = "builtin", "savedmodel"
 _TOLERANCE = 1e-3  # of a probability: another order of summation changes one by far less, another network by far more
 
 
-def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[str, Any]:
-    """Write a head with its backbone and preprocessing as one SavedModel that needs TensorFlow alone.
+def export(
+    head: str | Path,
+    *,
+    out: str | Path,
+    format: str = _MODEL,  # noqa: A002  the option's own name
+    predictions: str | Path | None = None,
+    vectors: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write a head with its backbone as a model that runs without Frieze, or a table of features for other programs.
 
-    A head's model has three signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`,
-    uint8 [N, H, W, 3] of any size. Both return `probabilities`, float32 [N, C], and `prediction`, string [N].
-    `network`, for conversion to TFLite, ONNX and OpenVINO, takes `pixels`, uint8 [N, H, W, 3] of the network's input
-    size, and returns `probabilities` alone. Before the model appears at `out` it is loaded again and compared with the
-    head. `builtin` exports the built-in backbone alone as a TensorFlow Hub module.
+    A SavedModel has preprocessing, backbone and head in one, and needs TensorFlow alone. A head's model has three
+    signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`, uint8 [N, H, W, 3] of
+    any size. Both return `probabilities`, float32 [N, C], and `prediction`, string [N]. `network`, for conversion to
+    TFLite, ONNX and OpenVINO, takes `pixels`, uint8 [N, H, W, 3] of the network's input size, and returns
+    `probabilities` alone. Before the model appears at `out` it is loaded again and compared with the head. `builtin`
+    exports the built-in backbone alone as a TensorFlow Hub module.
 
     Args:
-        head: The head's folder, or `builtin`.
-        out: Folder of the SavedModel.
-        force: Replace an existing exported model; any other folder stays.
+        head: The head's folder, or `builtin`; for the format of a table the folder of a table of features.
+        out: Folder of the SavedModel; for the format of a table its file or folder.
+        format: `savedmodel`; of a table `csv`: a file of ids, labels and all other columns.
+        predictions: Of a table: a head, whose predictions become the columns `prediction`, `probability` and, where it
+            abstains, `abstained`.
+        vectors: Of a table: add the vectors, as columns `embedding_0`, `embedding_1` and so on.
+        force: Replace an existing export; anything else stays.
 
     Returns:
         `out`, `head` (its kind), `backbone`, `classes`, `checked` (images), `largest_difference` of a probability
         between the two, in [0, 1], `bytes`, `seconds`, and `stale` as in `evaluate`; for `builtin` `out`, `backbone`,
-        `dim`, `checked`, `least_cosine` between the two, `bytes` and `seconds`.
+        `dim`, `checked`, `least_cosine` between the two, `bytes` and `seconds`. Of a table `out`, `format`, `rows`,
+        `opened_by` (what to type), `bytes`, `notes`, `seconds`, and `stale` of the head that predicts.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
     """
+    if format in TABLE_FORMATS:
+        return export_table(head, to_local_path(out), format, predictions=predictions, vectors=vectors, force=force)
+    _check_of_model(head, format, predictions=predictions, vectors=vectors)
+    return _export_model(head, to_local_path(out), force=force)
+
+
+def _check_of_model(head: str | Path, format_name: str, **of_tables: Any) -> None:
+    """Check what is asked for in the format of a model.
+
+    Raises:
+        InputError: There is no such format, an option of tables is given, or `head` is a table.
+    """
+    if format_name != _MODEL:
+        names = ", ".join([_MODEL, *TABLE_FORMATS])
+        raise core.InputError(f"There is no format {format_name}.", hint=f"Use one of: {names}.")
+    hint = f"Name the format of a table with `format`: {', '.join(TABLE_FORMATS)}."
+    for name, value in of_tables.items():
+        if value:
+            raise core.InputError(
+                f"`{name}` is for exports of tables, and `format={format_name!r}` is a model.", hint=hint
+            )
+    if not is_url(head) and folder_kind(to_local_path(head)) == "features":
+        raise core.InputError(f"{head} is a table of features; expected a head.", hint=hint)
+
+
+def _export_model(head: str | Path, model_path: Path, *, force: bool) -> dict[str, Any]:
     import frieze.classifiers
     import frieze.embedder
 
     started = time.perf_counter()
-    model_path = to_local_path(out)
     if str(head) == _BUILT_IN and not Path(head).exists():
         return export_built_in(model_path, force=force)
     check_kind(to_local_path(head), "head")

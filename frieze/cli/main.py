@@ -34,7 +34,7 @@ _COMMANDS = {
     "compare": "Rank heads over several tables of the same images.",
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",
-    "export": "Write a head with its backbone and preprocessing as one SavedModel.",
+    "export": "Write a head with its backbone as one model, or a table for other programs.",
     "map": "Draw the images as points on a plane, as one page.",
     "serve": "Open a page: search, classes, duplicates, a map.",
     "backbones": "List the named backbones.",
