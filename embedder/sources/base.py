@@ -1,7 +1,6 @@
 """The contract of all sources: a `Source` is a listing of images and a way to read the bytes of each."""
 
 import dataclasses
-import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -110,7 +109,7 @@ class SourceOptions:
         >>> SourceOptions().folder_label("2020/cat/1.jpg"), SourceOptions(labels="none").folder_label("cat/1.jpg")
         ('cat', None)
         """
-        return posixpath.basename(posixpath.dirname(name)) or None if self.labels == "folder" else None
+        return name.rpartition("/")[0].rstrip("/").rpartition("/")[2] or None if self.labels == "folder" else None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"on_progress": _no_progress}  # a bar on this terminal is of no use in another process

@@ -14,6 +14,10 @@ _SYSTEM_FOLDERS = frozenset(
 """Folders of thumbnails, deleted files and the like, in lower case; names with a leading dot are hidden anyway."""
 
 
+_MAY_HIDE = re.compile(r"(?:^|/)(?:[.@#$_]|system volume information|lost\+found)", re.IGNORECASE)
+"""Begins a hidden name; most paths of a million have none."""
+
+
 def is_hidden(name: str) -> bool:
     """Return whether the name of a file or folder is hidden: it has a leading dot or is a system folder.
 
@@ -31,7 +35,7 @@ def is_hidden_path(path: str) -> bool:
     >>> [is_hidden_path(path) for path in ("2020/@eaDir/P0.jpg/SYNOPHOTO_THUMB_M.jpg", "2020/P0.jpg", "./a/b.jpg")]
     [True, False, False]
     """
-    return any(map(is_hidden, path.split("/")))
+    return _MAY_HIDE.search(path) is not None and any(map(is_hidden, path.split("/")))
 
 
 class ExcludePatterns:

@@ -9,7 +9,7 @@ from typing import Any
 
 from frieze.core import ImageError, Rows, counted, shorten
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image
-from frieze.embedder.images.unsupported_formats import format_of, is_optional_format
+from frieze.embedder.images.unsupported_formats import format_of, is_optional_format, suffix_of
 from frieze.embedder.sources.base import Content, Listing, Source, SourceOptions
 from frieze.embedder.sources.files import is_missing, open_uri, read_uris, stat_uri, to_uri
 from frieze.embedder.sources.frames import FrameRule, is_video_name, list_frames, read_frames
@@ -23,7 +23,8 @@ EXTENSIONS = frozenset((".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp"
 
 def is_image_name(name: str) -> bool:
     """Return whether a file has the extension of an image format that can be read."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS or is_optional_format(name)
+    suffix = suffix_of(name)
+    return suffix in EXTENSIONS or is_optional_format(suffix)
 
 
 def open_folder(root: Path, options: SourceOptions) -> Source:

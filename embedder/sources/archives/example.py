@@ -38,8 +38,12 @@ def _example() -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="frieze/example.proto", package="frieze")
     for message, fields in _MESSAGES.items():
         made = file.message_type.add(name=message)
+        if message == "Feature":
+            made.oneof_decl.add(name="kind")
         for number, (name, label, kind) in enumerate(fields, 1):
             field = made.field.add(name=name, number=number, label=kinds.Label.Value(f"LABEL_{label.upper()}"))
+            if message == "Feature":
+                field.oneof_index = 0
             if kind in _MESSAGES:
                 field.type_name = f".frieze.{kind}"
             else:
@@ -74,7 +78,9 @@ def parse(record: bytes) -> Record:
     except DecodeError as error:
         raise ImageError("list", "damaged record", f"it is no tf.train.Example: {error}") from error
     features = {_name(entry): _values(entry.value) for entry in example.features.feature}
-    frames = {_name(entry): [_values(one) for one in entry.value.feature] for entry in example.lists.entry}
+    frames = {}
+    if example.HasField("lists"):
+        frames = {_name(entry): [_values(one) for one in entry.value.feature] for entry in example.lists.entry}
     return Record(dict(sorted(features.items())), dict(sorted(frames.items())))
 
 
@@ -83,8 +89,9 @@ def _name(entry: Any) -> str:
 
 
 def _values(feature: Any) -> Any:
-    if feature.HasField("floats"):
-        return np.array(feature.floats.value, np.float32)
-    if feature.HasField("ints"):
-        return np.array(feature.ints.value, np.int64)
-    return list(feature.bytes.value)
+    kind = feature.WhichOneof("kind")
+    if kind == "floats":
+        return np.array(feature.floats.value[:], np.float32)
+    if kind == "ints":
+        return np.array(feature.ints.value[:], np.int64)
+    return feature.bytes.value[:]

@@ -11,6 +11,7 @@ from frieze.embedder.sources.archives.example import Record
 from frieze.embedder.sources.archives.samples import encode_samples, stated_shape
 from frieze.embedder.sources.tables.column_names import IMAGE
 
+_IMAGE_FIRST = dict.fromkeys(IMAGE)
 _MIN_BYTES = 12
 """No image file is smaller."""
 
@@ -60,10 +61,15 @@ def find_images(record: Record, option: str | None) -> Iterator[RecordImage]:
 
 def image_names(features: dict[str, Any], option: str | None) -> list[str]:
     """Return the features that may be the image of a record, the most likely first."""
-    names = dict.fromkeys((*IMAGE, *features) if option is None else (option,))
-    single = [name for name in names if isinstance(features.get(name), list) and len(features[name]) == 1]
+    names = _IMAGE_FIRST | dict.fromkeys(features) if option is None else {option: None}
+    single = [name for name in names if name in features and is_single(features[name])]
     recognized = [name for name in single if is_known(features, features[name][0])]
     return recognized + [name for name in single if (name == option or name in IMAGE) and name not in recognized]
+
+
+def is_single(values: Any) -> bool:
+    """Return whether the values of a feature are one text or image."""
+    return isinstance(values, list) and len(values) == 1
 
 
 def is_known(features: dict[str, Any], data: bytes) -> bool:
@@ -75,6 +81,8 @@ def is_known(features: dict[str, Any], data: bytes) -> bool:
 def list_names(record: Record, option: str | None = None) -> list[str]:
     """Return the lists of images of a record, the most likely first."""
     lists = _lists(record)
+    if not lists:
+        return []
     names = dict.fromkeys((*IMAGE, *lists) if option is None else (option,))
     return [name for name in names if any(is_known(record.features, _only(one)) for one in lists.get(name, ())[:1])]
 
@@ -106,7 +114,7 @@ def _frames(record: Record, option: str | None) -> Iterator[RecordImage]:
 
 def _only(values: Any) -> bytes:
     """Return the only value of a frame, if it is bytes; else none."""
-    return values[0] if isinstance(values, list) and len(values) == 1 else b""
+    return values[0] if is_single(values) else b""
 
 
 def _joined(frames: dict[str, list[Any]]) -> dict[str, Any]:

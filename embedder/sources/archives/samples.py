@@ -47,7 +47,8 @@ def stated_shape(features: Mapping[str, Any], data: bytes) -> tuple[int, int, in
     """
     if data.startswith(_ENCODED):
         return None
-    height, width = _number(features, _HEIGHT), _number(features, _WIDTH)
+    height = _number(features, _HEIGHT)
+    width = _number(features, _WIDTH) if height else None
     if not height or not width:
         return None
     channels = _number(features, _DEPTH) or len(data) // (height * width)
@@ -57,6 +58,9 @@ def stated_shape(features: Mapping[str, Any], data: bytes) -> tuple[int, int, in
 
 def _number(features: Mapping[str, Any], names: Sequence[str]) -> int | None:
     """Return the only value of the first of some features that is there; None for none, or no positive integer."""
-    values: Sequence[Any] = next((features[name] for name in names if name in features), ())
-    is_one = len(values) == 1 and isinstance(values[0], int | np.integer) and values[0] > 0
-    return int(values[0]) if is_one else None
+    for name in names:  # a loop: a generator takes three times as long, and a million records ask twice
+        if name in features:
+            values = features[name]
+            is_one = len(values) == 1 and isinstance(values[0], int | np.integer) and values[0] > 0
+            return int(values[0]) if is_one else None
+    return None

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 import json
 import os
+import re
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
@@ -26,6 +27,12 @@ _TEXT_ENDINGS = ("cls", "json", "txt")
 """Endings of members that describe the image of the same name."""
 
 _MAX_TEXT_BYTES = 1 << 20
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
+_OCTAL = re.compile(rb"[0-7]+").fullmatch
+_FIELDS = ((0, 100), (124, 136), (148, 156))
+"""Where name, size and checksum stand."""
+_OF_BLANKS = 8 * ord(" ")
+"""The checksum is computed with blanks in its own place (POSIX.1-1988, ustar)."""
 
 
 def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -127,8 +134,8 @@ class _Scan:
                 self._add_member(member)
         self._drop_cut()
         self._follow_links()
-        archive.unpaired = list(self._find_unpaired())
         described = {split_name(image.name)[0] for image in self.images}
+        archive.unpaired = list(self._find_unpaired(described))
         archive.repeated_keys = [to_id(key) for key in self._samples.repeated() if key in described]
         for name in archive.unpaired:
             if split_name(name)[1] in _TEXT_ENDINGS:
@@ -139,14 +146,14 @@ class _Scan:
         end = self._file.end if isinstance(self._file, CompressedFile) else sys.maxsize
         self.images = [image for image in self.images if image.offset + image.size_bytes <= end]
 
-    def _find_unpaired(self) -> Iterator[str]:
+    def _find_unpaired(self, described: set[str]) -> Iterator[str]:
         """Yield texts that describe no image; an additional dot separates `22.05.cls` from `22.05.png`."""
-        described = {split_name(image.name)[0] for image in self.images}
         for key, ending in self._samples.texts():
             if key not in described:
                 yield to_id(f"{key}.{ending}")
-        stems = {os.path.splitext(image.name)[0] for image in self.images}
-        yield from (to_id(name) for name in self._likely_texts if os.path.splitext(name)[0] in stems)
+        if self._likely_texts:
+            stems = {os.path.splitext(image.name)[0] for image in self.images}
+            yield from (to_id(name) for name in self._likely_texts if os.path.splitext(name)[0] in stems)
 
     def columns(self, image: _Member) -> dict[str, Any]:
         """Return the columns in the texts of an image."""
@@ -265,7 +272,7 @@ def _members(file: BinaryIO, size_bytes: int) -> Iterator[tarfile.TarInfo]:
     """
     at = 0
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
+        with tarfile.open(fileobj=file, mode="r:", tarinfo=_QuickHeader) as archive:
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all members
                 _check_is_whole(member, size_bytes)
@@ -276,6 +283,24 @@ def _members(file: BinaryIO, size_bytes: int) -> Iterator[tarfile.TarInfo]:
         raise
     except Exception as error:  # invalid headers make tarfile raise nearly anything
         raise ImageError("list", "damaged archive", f"damaged at byte {at}: {error}") from error
+
+
+class _QuickHeader(tarfile.TarInfo):
+    """A member, of which only what is asked for here is read: that of all fields takes most of a listing's time."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: str, errors: str) -> Self:
+        """Read the header of a plain file; tarfile reads any other, and one whose checksum or numbers are unusual."""
+        name, size, checksum = (buf[at:end].partition(b"\0")[0] for at, end in _FIELDS)
+        size, checksum = size.strip(), checksum.strip()
+        is_plain = buf[156:157] in _PLAIN and buf[345:346] == b"\0" and not name.endswith(b"/") and name.isascii()
+        if not (is_plain and len(buf) == tarfile.BLOCKSIZE and _OCTAL(size) and _OCTAL(checksum)):
+            return super().frombuf(buf, encoding, errors)
+        if int(checksum, 8) != _OF_BLANKS + sum(buf[:148]) + sum(buf[156:]):
+            return super().frombuf(buf, encoding, errors)
+        member = cls(name.decode())
+        member.size, member.type, member.chksum = int(size, 8), buf[156:157], int(checksum, 8)
+        return member
 
 
 def _check_is_whole(member: tarfile.TarInfo, size_bytes: int) -> None:

@@ -6,6 +6,7 @@ Source: tensorflow/core/lib/io/record_writer.h (the framing).
 import contextlib
 import dataclasses
 import functools
+import io
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -17,10 +18,18 @@ import pyarrow.compute as pc
 
 from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.signatures import HEAD_BYTES
 from frieze.embedder.sources.archives.base import Archive, ByteRanges, open_archives
 from frieze.embedder.sources.archives.compressed import content_bytes, open_archive
 from frieze.embedder.sources.archives.example import Record, parse
-from frieze.embedder.sources.archives.record_images import RecordImage, find_images, image_names, is_known, list_names
+from frieze.embedder.sources.archives.record_images import (
+    RecordImage,
+    find_images,
+    image_names,
+    is_known,
+    is_single,
+    list_names,
+)
 from frieze.embedder.sources.archives.tfds import read_dataset_info
 from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import stat_uri
@@ -31,6 +40,7 @@ _FRAME = struct.Struct("<QI")  # length and its checksum; the record and its che
 _CHECKSUM = struct.Struct("<I")
 _DAMAGED = "damaged archive"
 _MAX_FRAMES = 1 << 20
+_AHEAD_BYTES = 1 << 20
 
 
 def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -91,6 +101,24 @@ def _index(uri: str, stat: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
+    with _reading_ahead(file) as ahead:
+        yield from _find_records(archive, ahead)
+
+
+@contextlib.contextmanager
+def _reading_ahead(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield a file on disk with a buffer for many records, since a listing reads all of them, in order."""
+    if not (isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO)):
+        yield file
+        return
+    ahead = io.BufferedReader(file.raw, _AHEAD_BYTES)
+    try:
+        yield ahead
+    finally:
+        ahead.detach()  # the file stays its owner's
+
+
+def _find_records(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
     info = read_dataset_info(archive.uri)
     if info is not None:
         archive.notes.add(info.note)
@@ -122,11 +150,20 @@ def _location(image: RecordImage, data: bytes, offset: int) -> int:
         ImageError: The record has too many frames for that.
     """
     if image.shape is None:
-        return offset + data.find(image.data)  # equal bytes earlier in the record are the same image
+        return offset + _find_bytes(data, image.data)  # equal bytes earlier in the record are the same image
     frame = image.frame or 0
     if frame >= _MAX_FRAMES:
         raise ImageError("list", "too large", f"a record has more than {_MAX_FRAMES:,} frames of bare samples")
     return -(offset * _MAX_FRAMES + frame)
+
+
+def _find_bytes(data: bytes, image: bytes) -> int:
+    """Return where an image begins in its record: by its head first, since `find` prepares all that it looks for."""
+    head, at = image[:HEAD_BYTES], -1
+    while (at := data.find(head, at + 1)) >= 0:
+        if data.startswith(image, at):
+            return at
+    raise ValueError("The image is not in its record.")
 
 
 def _note_other_images(archive: Archive, record: Record, image: RecordImage) -> None:
@@ -134,8 +171,12 @@ def _note_other_images(archive: Archive, record: Record, image: RecordImage) -> 
     if archive.options.image is not None:
         return
     features = record.features
-    single = {name for name in image_names(features, None) if is_known(features, features[name][0])}
-    others = sorted(({*single, *list_names(record)}) - {image.name})
+    others = [
+        name
+        for name, values in features.items()
+        if name != image.name and is_single(values) and is_known(features, values[0])
+    ]
+    others = sorted({*others, *list_names(record)} - {image.name})
     if others:
         archive.notes.add(
             f"Records hold other images beside {image.name}, which are not read: {', '.join(others)}."
@@ -147,8 +188,8 @@ def _to_record(archive: Archive, image: RecordImage, number: int, offset: int) -
     options = archive.options
     frame = "" if image.frame is None else f"/{image.frame}"
     below = f"/{number}{frame}" + ("" if options.image is None else f"/{options.image}")
-    columns = {name: _to_column(values) for name, values in image.features.items()}
-    columns = {name: values for name, values in columns.items() if values is not None}
+    pairs = ((name, _to_column(values)) for name, values in image.features.items())
+    columns = {name: values for name, values in pairs if values is not None}
     stated_id = pop_text(columns, [options.id] if options.id else ())
     label, label_from = None, None
     if options.labels == "folder":

@@ -1,5 +1,6 @@
 """WebDatasetWebDataset: which members of a tar archive belong to one sample."""
 
+import functools
 from typing import Protocol
 
 
@@ -76,6 +77,7 @@ class WebDatasetSamples:
             image.sample = self._number
 
 
+@functools.lru_cache(1 << 10)  # one listing asks for a name several times in a row
 def split_name(name: str) -> tuple[str, str]:
     """Split a member's name as WebDataset does, into the key of its sample and its ending.
 

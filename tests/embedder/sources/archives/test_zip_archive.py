@@ -2,6 +2,7 @@ import io
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,13 +190,37 @@ def test_only_requested_members_are_read(listed, monkeypatch):
     """Members before the one that is wanted are neither read nor unpacked: going on costs what is left."""
     source = listed({f"{number}.jpg": number for number in range(30)})
     opened = []
-    whole = zipfile.ZipFile.open
+    whole = zip_archive._OpenZip.read
     monkeypatch.setattr(
-        zipfile.ZipFile, "open", lambda self, member: opened.append(member.filename) or whole(self, member)
+        zip_archive._OpenZip, "read", lambda self, number, limit: opened.append(number) or whole(self, number, limit)
     )
     zip_archive._open.cache_clear()
     assert contents(source, [28]) == [image(28)]
-    assert opened == ["28.jpg"]
+    assert opened == [28]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_long_extra_fields(tmp_path, compression):
+    """A local header with more extra fields than are usual, as of aligned archives, is read, and so is what follows."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", compression) as archive:
+        for number in range(2):
+            member = zipfile.ZipInfo(f"{number}.jpg")
+            member.extra, member.compress_type = struct.pack("<HH", 0xD935, 996) + bytes(996), compression
+            archive.writestr(member, image(number))
+    assert contents(open_source(str(tmp_path / "a.zip"), SourceOptions())) == [image(0), image(1)]
+
+
+def test_zipfile_is_not_needed(listed, monkeypatch):
+    """A small member of a file on disk is read without zipfile, which says of a damaged one what is wrong."""
+    source = listed({"1.jpg": 1, "2.jpg": 2})
+    path = Path(source.listing.source)
+    data = bytearray(path.read_bytes())
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    assert contents(source) == [image(1), image(2)]
+    monkeypatch.undo()
+    data[data.find(b"2.jpg") + 40] ^= 0xFF
+    path.write_bytes(data)
+    assert contents(open_source(path, SourceOptions())) == [image(1), ("read", "damaged")]
 
 
 def test_embedding(folder, embed, out, tmp_path):
