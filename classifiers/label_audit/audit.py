@@ -86,7 +86,7 @@ def audit_labels(
     parts = np.full(len(examples), None) if head is None else _parts(examples, head)
     embeddings = EmbeddingRows(features, examples.rows).read()
     groups = near.groups[examples.rows]
-    small = _small_classes(examples.labels, image_numbers(groups))
+    small = _small_classes(examples.labels, image_numbers(near.held_out_groups[examples.rows]))
     audited = np.flatnonzero([label not in small for label in examples.labels])
     issues, figures = _label_issues(embeddings, examples, near, audited=audited, seed=seed)
     findings = [
@@ -147,7 +147,7 @@ def _label_issues(
     classes, codes = np.unique(examples.labels[audited].astype(str), return_inverse=True)
     if len(classes) < FEWEST_CLASSES:
         return [], {"n_judged": 0, "accuracy": None, "cost": None}
-    images = image_numbers(near.groups[rows])
+    images = image_numbers(near.held_out_groups[rows])
     embeddings = reduce_width(embeddings if len(audited) == len(examples) else embeddings[audited])
     held_out = predict_out_of_fold(embeddings, codes, fold_rows(codes, images, n_folds=_N_FOLDS, seed=seed))
     # Linear heads use the whole collection, the neighbours what is local.

@@ -24,11 +24,19 @@ class Neighbourhood:
         groups: int64 [N], equal for near-duplicates; -1 for a row that has none.
         rows: int64 [N, k], the k = min(N, N_NEIGHBOURS) nearest rows, best first, itself among them.
         scores: float32 [N, k], their cosines.
+        together: int64 [N], equal for rows that are held out together, such as parts of one image; None where these
+            are near-duplicates alone.
     """
 
     groups: Rows
     rows: Rows
     scores: Floats
+    together: Rows | None = None
+
+    @property
+    def held_out_groups(self) -> Rows:
+        """int64 [N], equal for rows that are held out together; -1 for one that is alone."""
+        return self.groups if self.together is None else self.together
 
 
 def knn_probabilities(near: Neighbourhood, rows: Rows, codes: Rows) -> Floats:
@@ -63,7 +71,7 @@ def vote(near: Neighbourhood, codes: Rows, *, decay: float) -> Floats:
 
     Source: Zhu et al. 2022, Detecting Corrupted Labels Without Training a Model to Predict, section 4.1.
     """
-    n_classes, images = int(codes.max()) + 1, image_numbers(near.groups)
+    n_classes, images = int(codes.max()) + 1, image_numbers(near.held_out_groups)
     has_vote = (codes[near.rows] >= 0) & (images[near.rows] != images[:, None])  # [N, k]
     score_gaps = np.where(has_vote, near.scores, -np.inf).max(axis=1, keepdims=True) - near.scores
     weights = np.exp(-decay * score_gaps[has_vote] / _typical_range(near.scores))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
-from frieze.api.duplicate_groups import find_duplicate_groups, number_rows, temporary_index
+from frieze.api.box_rows import find_whole, note_other_parts, number_wholes
+from frieze.api.duplicate_groups import find_duplicate_groups, join_groups, number_rows, temporary_index
 from frieze.api.folder_kinds import check_kind
 from frieze.api.label_source import open_labelled
 from frieze.api.paths import to_local_path
@@ -64,6 +65,7 @@ def audit(
         check_kind(to_local_path(head), "head")
     split = None if head is None else to_local_path(head)
     frieze.classifiers.check_audit(table, findings_path, head=split, seed=seed, force=force)
+    _note_parts(table, split)
     near, min_score = _neighbourhood(table, findings_path, min_score)
     rows: list[Finding] = []
     with terminal.spinner("Auditing"):
@@ -76,6 +78,16 @@ def audit(
     return document | label_info | {"features": str(features), "min_score": min_score, "seconds": seconds}
 
 
+def _note_parts(table: Features, head: Path | None) -> None:
+    """Say that parts of one image are held out together, and which of them a head's split divides."""
+    whole = find_whole(table)
+    if whole is not None:
+        terminal.show_note(f"{whole.parts} are held out together.")
+    note = None if head is None else note_other_parts(table, head)
+    if note is not None:
+        terminal.show_note(note)
+
+
 def _neighbourhood(table: Features, out: Path, min_score: float | None) -> tuple["Neighbourhood", float | None]:
     """Find each row's near-duplicates and nearest rows, and the lowest score of a pair of near-duplicates."""
     import frieze.classifiers
@@ -84,7 +96,9 @@ def _neighbourhood(table: Features, out: Path, min_score: float | None) -> tuple
         duplicates = find_duplicate_groups(index, min_score=min_score)
         with terminal.spinner("Finding neighbours"):
             nearest = _nearest(index, table, k=frieze.classifiers.N_NEIGHBOURS)
-    return frieze.classifiers.Neighbourhood(duplicates.groups, *nearest), duplicates.min_score
+    wholes = number_wholes(table)
+    together = None if wholes is None else join_groups(duplicates.groups, wholes)
+    return frieze.classifiers.Neighbourhood(duplicates.groups, *nearest, together), duplicates.min_score
 
 
 def _nearest(index: "Index", table: Features, *, k: int) -> tuple[Rows, Floats]:

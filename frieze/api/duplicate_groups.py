@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
-from frieze.api.box_rows import IMAGE, holds_boxes
+from frieze.api.box_rows import find_whole, note_divided, number_wholes
 from frieze.api.confirming import can_compare, comparison_progress, find_copies
 from frieze.api.paths import scratch_folder
 from frieze.core import Rows
@@ -97,6 +97,40 @@ def number_groups(table: Features, near: Path) -> Rows:
     """
     with temporary_index(table, near) as index:
         groups = find_duplicate_groups(index).groups
+    return _number_all(join_groups(groups, number_wholes(table)))
+
+
+def join_groups(groups: Rows, wholes: Rows | None) -> Rows:
+    """Join groups of duplicates that have parts of one image.
+
+    Where that would join more than half of all images, as empty tiles do, duplicates count for nothing.
+
+    Args:
+        groups: int64 [N], equal for duplicates; -1 for a row that has none.
+        wholes: int64 [N], equal for parts of one image; None where rows are whole images.
+
+    Returns:
+        int64 [N] in 0..n-1, equal for rows that are connected by either; `groups` itself without `wholes`.
+
+    >>> join_groups(np.array([0, -1, 0, -1]), np.array([5, 5, 6, 7])).tolist()
+    [0, 0, 0, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if wholes is None:
+        return groups
+    rows, n_rows = np.arange(len(groups)), len(groups)
+    hubs = n_rows + np.concatenate([np.unique(_number_all(groups), return_inverse=True)[1], wholes + n_rows])
+    edges = np.ones(2 * n_rows, bool), (np.tile(rows, 2), hubs)
+    n_nodes = int(hubs.max(initial=0)) + 1
+    joined = connected_components(coo_array(edges, shape=(n_nodes, n_nodes)), directed=False)[1][:n_rows]
+    numbers: Rows = np.unique(joined, return_inverse=True)[1].astype(np.int64)
+    return numbers if 2 * (numbers.max(initial=0) + 1) >= len(np.unique(wholes)) else wholes
+
+
+def _number_all(groups: Rows) -> Rows:
+    """Give each row without a group one of its own."""
     return np.where(groups >= 0, groups, groups.max(initial=-1) + 1 + np.arange(len(groups)))
 
 
@@ -107,12 +141,16 @@ def split_by_group(config: "SplitConfig", table: Features, near: Path, *, group:
         config: The split without groups.
         table: The table.
         near: A path beside which a temporary index of the table may be written.
-        group: A column, or `duplicates` for groups of near-duplicates; None for single rows, but boxes of one image
+        group: A column, or `duplicates` for groups of near-duplicates; None for single rows, but parts of one image
             stay on one side, in one line.
     """
-    if group is None and not config.column and holds_boxes(table):
-        terminal.show_note("boxes of one image stay on one side of the split, as with `group='image'`.")
-        group = IMAGE
+    whole = find_whole(table)
+    if whole is not None and group is None and not config.column:
+        terminal.show_note(f"{whole.parts} stay on one side of the split, as with `group={whole.column!r}`.")
+        group = whole.column
+    note = note_divided(table, config.column or group or "")
+    if note is not None:
+        terminal.show_note(note)
     if group == "duplicates":
         return dataclasses.replace(config, groups=lambda: number_groups(table, near))
     return dataclasses.replace(config, group=group)

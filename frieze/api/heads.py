@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from frieze import core, terminal
 from frieze import features as stored
+from frieze.api.box_rows import note_other_parts
 from frieze.api.comparing import compare_backbones
 from frieze.api.duplicate_groups import split_by_group
 from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
@@ -192,8 +193,10 @@ def compare(  # the mirror of a command
 
     paths = [features] if isinstance(features, str | Path) else list(features)
     configs = [frieze.classifiers.HeadConfig(name.strip(), seed=seed) for name in heads.split(",")]
-    split_config = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
     opened = [open_labelled(path, labels=labels, label=label) for path in paths]
+    split_config = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
+    if group != "duplicates":
+        split_config = split_by_group(split_config, opened[0][0], opened[0][0].path, group=group)
     with terminal.spinner("Comparing"):
         document = frieze.classifiers.compare_heads([table for table, _ in opened], configs, split_config)
     return document | opened[0][1]
@@ -231,6 +234,9 @@ def evaluate(
     import frieze.classifiers
 
     table, label_info = open_labelled_as(head, features, labels=labels, label=label)
+    note = note_other_parts(table, to_local_path(head))
+    if note is not None:
+        terminal.show_note(note)
     return frieze.classifiers.evaluate_head(to_local_path(head), table) | label_info
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,13 @@ def test_copies_have_no_vote():
     """Near-duplicates do not vote on each other, but on all others."""
     shares = vote(near(7, 7, -1, -1, -1), np.array([0, 0, 0, 1, 1]), decay=0)
     assert shares[:3] == pytest.approx(np.array([[1.5 / 3, 1.5 / 3], [0.5 / 3, 2.5 / 3], [2.5 / 4, 1.5 / 4]]))
+
+
+def test_parts_of_one_image_have_no_vote():
+    """Rows that are held out together do not vote on each other, as if they were near-duplicates."""
+    codes, alone = np.array([0, 0, 0, 1, 1]), near(-1, -1, -1, -1, -1)
+    shares = vote(dataclasses.replace(alone, together=np.array([7, 7, 1, 2, 3])), codes, decay=0)
+    assert shares == pytest.approx(vote(near(7, 7, -1, -1, -1), codes, decay=0))
 
 
 def test_rows_without_a_class_have_no_vote():

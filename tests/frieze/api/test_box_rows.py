@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import frieze
+from frieze.api.duplicate_groups import join_groups
 from frieze.core import InputError
 
 BOXES = [(0, 0, 60, 50), (20, 30, 70, 64), (90, 90, 9, 9), (4, 4, 0, 7)]
@@ -23,7 +24,10 @@ def folder(tmp_path_factory):
         coarse.resize((80, 80)).save(folder / f"in/{number}.png")
     images = [{"id": number, "file_name": f"{number}.png"} for number in range(6)]
     pairs = [(number, at) for number in range(6) for at in range(len(BOXES))]
-    annotations = [{"image_id": number, "category_id": at % 2, "bbox": BOXES[at]} for number, at in pairs]
+    annotations = [
+        {"image_id": number, "category_id": at % 2, "bbox": BOXES[at], "score": 10 * number + at}
+        for number, at in pairs
+    ]
     categories = [{"id": 0, "name": "a"}, {"id": 1, "name": "b"}]
     document = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "coco.json").write_text(json.dumps(document))
@@ -81,7 +85,71 @@ def test_never_moves(folder, tmp_path, option):
 
 
 def test_split(folder, tmp_path, capsys):
-    """Boxes of one image stay on one side of the split, in one line."""
+    """Parts of one image stay on one side of the split, in one line."""
     frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34)
-    assert "boxes of one image stay on one side" in capsys.readouterr().err
+    assert "parts of one image stay on one side" in capsys.readouterr().err
     assert json.loads((tmp_path / "head/head.json").read_text())["split"]["method"] == "grouped"
+
+
+def test_compare(folder, capsys):
+    """So they do where heads are compared, whose figures stand on the same split."""
+    document = frieze.compare(folder / "t", heads="linear", test_size=0.34)
+    assert "parts of one image stay on one side" in capsys.readouterr().err
+    assert document["n_test"] % 2 == 0
+
+
+def test_divided(folder, tmp_path, capsys):
+    """A column that divides images is taken, and said; so are held-out parts of images that a head was fitted on."""
+    frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34, group="score")
+    assert "parts of one image have several values of `score` (6 of 6)" in capsys.readouterr().err
+    frieze.evaluate(tmp_path / "head", folder / "t")
+    assert "held-out rows show images of which the head was fitted on another part" in capsys.readouterr().err
+
+
+def test_whole_images(folder, tmp_path, capsys):
+    """Parts of images that a head was fitted on as a whole are said, and nothing is where no image is a part."""
+    random = np.random.default_rng(1)
+    (tmp_path / "in/a").mkdir(parents=True)
+    (tmp_path / "in/b").mkdir()
+    for number in range(8):
+        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(
+            tmp_path / f"in/{'ab'[number % 2]}/{number}.png"
+        )
+    frieze.embed(tmp_path / "in", out=tmp_path / "whole")
+    frieze.embed(tmp_path / "in", out=tmp_path / "tiles", tiles="1x2")
+    frieze.train(tmp_path / "whole", out=tmp_path / "head", test_size=0.5)
+    frieze.evaluate(tmp_path / "head", tmp_path / "whole")
+    assert "another part" not in capsys.readouterr().err
+    frieze.evaluate(tmp_path / "head", tmp_path / "tiles")
+    assert "8 held-out rows show images of which the head was fitted on another part" in capsys.readouterr().err
+
+
+def test_audit(folder, tmp_path, capsys):
+    """An audit holds parts of one image out together, and shows the parts."""
+    document = frieze.audit(folder / "t", out=tmp_path / "a.csv", html=tmp_path / "a.html")
+    assert "parts of one image are held out together" in capsys.readouterr().err
+    assert document["n_judged"] == 12
+
+
+def test_joined():
+    """Duplicates and parts of one image are joined, unless duplicates would join most images."""
+    groups, wholes = np.array([0, -1, 0, -1, -1, -1]), np.array([5, 5, 6, 7, 8, 9])
+    assert join_groups(groups, wholes).tolist() == [0, 0, 0, 1, 2, 3]
+    assert join_groups(np.array([0, 0, 0, 0, 0, -1]), wholes).tolist() == wholes.tolist()
+
+
+def test_group_duplicates(folder, tmp_path):
+    """Groups of near-duplicates hold parts of one image together, too."""
+    frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34, group="duplicates")
+    split = pq.read_table(tmp_path / "head/split.parquet").to_pylist()
+    parts = {(row["id"].split("#")[0], row["part"] == "test") for row in split}
+    assert len(parts) == 6
+
+
+def test_tiles(folder, tmp_path):
+    """Tiles take the place of boxes that the table remembers; a rerun recalls them; one that failed is tried again."""
+    frieze.embed(folder / "in", boxes=folder / "coco.json", out=tmp_path / "t")
+    assert frieze.embed(folder / "in", tiles="2x1", out=tmp_path / "t")["embedded"] == 12
+    assert frieze.embed(folder / "in", out=tmp_path / "t")["unchanged"] == 12
+    assert frieze.embed(folder / "in", out=tmp_path / "t", retry_failures=True)["embedded"] == 0
+    assert frieze.open_features(tmp_path / "t").ids[0] == "0.png#0,0,80,40"
