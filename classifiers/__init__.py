@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network, StartWeights
 from frieze.classifiers.data.embedding_rows import PooledFeatures
-from frieze.classifiers.data.source_groups import CUT_FROM, cut_columns
+from frieze.classifiers.data.source_groups import CUT_FROM, count_divided, cut_columns, join_groups, number_wholes
 from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.compare_backbones import score_labelled, score_unlabelled
@@ -63,6 +63,7 @@ __all__ = [
     "check_memory",
     "check_predictions",
     "compare_heads",
+    "count_divided",
     "cut_columns",
     "describe_staleness",
     "evaluate_head",
@@ -70,8 +71,10 @@ __all__ = [
     "fit_head",
     "fit_linear",
     "fit_path",
+    "join_groups",
     "make_zero_shot_head",
     "name_head",
+    "number_wholes",
     "open_head",
     "open_start",
     "predict_features",

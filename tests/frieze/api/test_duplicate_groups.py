@@ -5,6 +5,7 @@ import shutil
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import ImageOps
@@ -70,7 +71,8 @@ def test_numbers_of_groups(groups, monkeypatch):
     monkeypatch.setattr(
         duplicate_groups, "find_duplicate_groups", lambda _: SimpleNamespace(groups=np.array(groups, np.int64))
     )
-    numbers = duplicate_groups.number_groups(None, None)
+    table = SimpleNamespace(rows=pa.table({"id": [f"{row}" for row in range(len(groups))]}))
+    numbers = duplicate_groups.number_groups(table, None)
     for row, group in enumerate(groups):
         shared = [other for other, number in enumerate(numbers) if number == numbers[row]]
         assert shared == ([row] if group < 0 else [other for other, one in enumerate(groups) if one == group])

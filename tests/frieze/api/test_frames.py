@@ -61,12 +61,13 @@ def test_train(folder, head, caplog):
 
 
 def test_train_says_so(folder, tmp_path, caplog):
-    """The split is said in one line; with a group of the user's own it is that one, and nothing is said."""
+    """The split is said in one line; so is a group of the user's own that divides files, which is taken."""
     frieze.train(folder / "t", out=tmp_path / "a", head="prototype")
     assert caplog.text.count("frames of one file stay on one side of the split, as with `group='file'`.") == 1
     caplog.clear()
     frieze.train(folder / "t", out=tmp_path / "b", head="prototype", group="id")
-    assert "frames of one file" not in caplog.text
+    assert "stay on one side" not in caplog.text
+    assert "frames of one file have several values of `id`" in caplog.text
     assert any(len(one) == 2 for one in parts_of_files(tmp_path / "b"))
 
 
