@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frieze import terminal
+from frieze.api.export_folder import count_bytes
 from frieze.api.exports.csv_file import check_csv, write_csv
 from frieze.api.exports.rows import ExportRows
 from frieze.api.folder_kinds import check_kind
@@ -62,7 +63,7 @@ def export_table(
         "format": name,
         "rows": len(rows.table),
         "opened_by": table_format.opened_by.format(out=str(out)),
-        "bytes": _count_bytes(out),
+        "bytes": count_bytes(out),
         "notes": notes,
         "stale": None if rows.head is None else rows.head.staleness(),
         "seconds": time.perf_counter() - started,
@@ -79,9 +80,3 @@ def _open_rows(features: str | Path, predictions: str | Path | None) -> ExportRo
     head = frieze.classifiers.open_head(to_local_path(predictions))
     frieze.classifiers.check_backbone(head, table)
     return ExportRows(table, head)
-
-
-def _count_bytes(path: Path) -> int:
-    """Return the size of a file, or of all files of a folder."""
-    files = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return sum(one.stat().st_size for one in files if one.is_file())

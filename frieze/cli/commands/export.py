@@ -9,10 +9,10 @@ from frieze.cli import options
 
 @click.command(epilog="Example: frieze export photos.head --out photos.model")
 @click.argument("head")
-@options.out("Folder of the SavedModel, or file or folder of the exported table.")
+@options.out("Folder of the SavedModel; or the ONNX file, or the file or folder of the table.")
 @click.option(
     "--format",
-    type=click.Choice(("savedmodel", "csv")),
+    type=click.Choice(("savedmodel", "onnx", "csv")),
     default="savedmodel",
     show_default=True,
     help="What is written.",
@@ -23,7 +23,7 @@ from frieze.cli import options
 @options.verbose
 @options.as_json
 def export(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
-    """Write HEAD with its backbone and preprocessing as one SavedModel, checked against the head itself.
+    """Write HEAD with its backbone as one SavedModel or ONNX file, checked against the head itself.
 
     `builtin` in place of HEAD writes the built-in backbone alone. For the format of a table, such as csv, give a table
     of features in place of HEAD.
