@@ -53,7 +53,7 @@ def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Sour
     Raises:
         InputError: As in `open_archives`.
     """
-    return open_archives(files, source, options, _find)
+    return dataclasses.replace(open_archives(files, source, options, _find), has_members=True)
 
 
 def read_member(uri: str, below: str) -> bytes:
