@@ -146,6 +146,8 @@ class Source:
         in_order: Whether `read` is fast only for one caller and ascending rows, as in an archive that is read from its
             beginning. Otherwise threads may call it in parallel.
         has_columns: Whether its images have columns or keys that `SourceOptions` can name.
+        has_members: Whether its images are files with names, in an archive or a bucket, some of which may hold several
+            pictures.
         unread_shards: Glob -> number of shards in a folder of images that are not read.
         n_unmatched: Number of rows of the file of labels that match no image; None without such a file.
         notes: Sentences about input that is interpreted in a way the user may not expect.
@@ -159,6 +161,7 @@ class Source:
     read: Callable[[Rows], Iterable[Content]]
     in_order: bool = False
     has_columns: bool = False
+    has_members: bool = False
     unread_shards: dict[str, int] = dataclasses.field(default_factory=dict)
     n_unmatched: int | None = None
     notes: tuple[str, ...] = ()

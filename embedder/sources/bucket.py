@@ -56,9 +56,8 @@ def open_remote(uri: str, options: SourceOptions) -> Source:
     ignored = Counter(format_of(info.path) for info in infos if not is_image_name(info.path))
     listing = Listing(uri, listed.images, tuple(listed.duplicates), ignored.total(), ignored, n_hidden)
     read = read_uris(listed.images["uri"], max_bytes=options.max_bytes)
-    if not shards:
-        return Source(listing, read)
-    return Source(listing, read, unread_shards=count_unread_shards(base, shards, listed.images["uri"].to_pylist()))
+    unread = count_unread_shards(base, shards, listed.images["uri"].to_pylist()) if shards else {}
+    return Source(listing, read, has_members=True, unread_shards=unread)
 
 
 def _candidates(uri: str) -> tuple[list[Any], str, int]:

@@ -20,8 +20,6 @@ GROUP = "frieze.sources"
 """The group of entry points; each name is what sources begin with, each object takes the rest of the text."""
 
 _HINT = "`images()` yields a dict an image: its `id`, and if known `label`, `size_bytes`, `mtime_ns` and any columns."
-_EXPECTED = (ValueError, LookupError, TypeError)
-"""What a package's `read` raises for one image, beside errors of files; anything else ends the run."""
 
 
 class ImageSource(Protocol):
@@ -47,8 +45,7 @@ class ImageSource(Protocol):
         """Return one image: the bytes of its file, a uint8 array [H, W, 3] or a PIL image. Called from threads.
 
         Raises:
-            OSError: It can't be read now, or is missing. It becomes a failure, as do ValueError, LookupError and
-                TypeError.
+            Exception: It can't be read. It becomes a failure that names the exception; an OSError is tried again.
         """
 
 
@@ -97,9 +94,11 @@ def _opened(source: str) -> ImageSource:
     (entry, *_) = importlib.metadata.entry_points(group=GROUP, name=name)
     try:
         opened: ImageSource = entry.load()(rest)
-    except (ImportError, AttributeError, OSError, *_EXPECTED) as error:
+    except InputError:
+        raise
+    except Exception as error:
         raise InputError(
-            f"{source} can't be opened by {entry.value}: {error}.",
+            f"{source} can't be opened by {entry.value}: {_describe(error)}.",
             hint=f"Check what follows {name}:, and that its package works: python -c 'import {entry.module}'",
         ) from error
     return opened
@@ -107,7 +106,7 @@ def _opened(source: str) -> ImageSource:
 
 def _records(source: str, options: SourceOptions) -> Iterator[ImageRecord]:
     prefix = urllib.parse.quote(source, safe="/: ") + "#"
-    for number, element in enumerate(_opened(source).images()):
+    for number, element in enumerate(_elements(source)):
         columns = dict(element) if isinstance(element, Mapping) else {}
         name = pop_text(columns, ["id"])
         if name is None:
@@ -117,6 +116,31 @@ def _records(source: str, options: SourceOptions) -> Iterator[ImageRecord]:
         if options.labels != "none":
             label, label_from = pop_label(columns, options.label, ["label"])
         yield ImageRecord(name, prefix + name, label, size_bytes, mtime_ns, 0, number, columns, label_from)
+
+
+def _elements(source: str) -> Iterator[Any]:
+    """Yield what the package says of each image.
+
+    Raises:
+        InputError: The package raises anything.
+    """
+    opened, number = _opened(source), 0
+    try:
+        for element in opened.images():
+            yield element
+            number += 1
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{source} can't be listed: images() of {type(opened).__qualname__} raises {_describe(error)}, after"
+            f" {number:,} images.",
+            hint=f"This is for the package {type(opened).__module__} to mend.",
+        ) from error
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class _Reader:
@@ -144,5 +168,6 @@ def _read(opened: ImageSource, name: str, max_bytes: int) -> bytes:
         raise
     except (OSError, MemoryError) as error:
         raise read_error(error) from error
-    except _EXPECTED as error:
-        raise ImageError("read", "unreadable", f"{type(error).__name__}: {error}") from error
+    except Exception as error:
+        message = f"read() of {type(opened).__qualname__} raises {_describe(error)}"
+        raise ImageError("read", "unreadable", message) from error

@@ -1,11 +1,12 @@
 """Frames of files that hold several pictures: pages of TIFF files, animations, videos; each is a row."""
 
 import contextlib
+import functools
 import io
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
@@ -19,7 +20,8 @@ from frieze.embedder.sources.files import open_uri, read_uri, to_path
 FIRST = "first"
 VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 """Extensions of videos, in lower case."""
-_SEVERAL = (".apng", ".avif", ".gif", ".png", ".tif", ".tiff", ".webp")
+SEVERAL = (".apng", ".avif", ".gif", ".png", ".tif", ".tiff", ".webp")
+"""Extensions of pictures that may be several, in lower case."""
 _RULE = re.compile(r"first|all|[1-9]\d*|(?P<seconds>\d+(\.\d+)?)s")
 _FRAME = re.compile(r"(?P<file>.+\.\w+)/(?P<frame>\d+|\d+:\d\d\.\d{1,3})", re.DOTALL)
 _GAP_S = 5.0
@@ -79,10 +81,19 @@ def list_frames(uri: str, rule: FrameRule) -> Sequence[str]:
     """
     if is_video_name(uri):
         return _list_times(uri, rule)
-    if rule.seconds is not None or os.path.splitext(uri)[1].lower() not in _SEVERAL:
+    if rule.seconds is not None or os.path.splitext(uri)[1].lower() not in SEVERAL:
         return ()
+    try:
+        with open_uri(uri) as file:
+            return list_pages(file, rule)
+    except OSError:  # told when it is read
+        return ()
+
+
+def list_pages(file: BinaryIO, rule: FrameRule) -> Sequence[str]:
+    """Return the names of the frames of an animation or TIFF file that are rows; empty for a file of one picture."""
     n_frames = 1
-    with contextlib.suppress(*_BROKEN), open_uri(uri) as file, Image.open(file) as image:
+    with contextlib.suppress(*_BROKEN), Image.open(file) as image:
         n_frames = getattr(image, "n_frames", 1)
     chosen = evenly_spaced(np.arange(n_frames), rule.most or n_frames)
     return [str(number) for number in chosen] if n_frames > 1 else ()
@@ -94,10 +105,20 @@ def split_frame(uri: str) -> tuple[str, str] | None:
     >>> split_frame("/a/1.jpg") is None
     True
     """
+    match = match_frame(uri)
+    return match if match is not None and os.path.isfile(to_path(match[0])) else None
+
+
+def match_frame(uri: str) -> tuple[str, str] | None:
+    """Split a URI that looks like that of a frame, whether or not it is one.
+
+    >>> match_frame("/a.zip/b.gif/3"), match_frame("/a/b.jpg/3")
+    (('/a.zip/b.gif', '3'), None)
+    """
     match = _FRAME.fullmatch(uri)
-    if match is None or not (is_video_name(match["file"]) or match["file"].lower().endswith(_SEVERAL)):
+    if match is None or not (is_video_name(match["file"]) or match["file"].lower().endswith(SEVERAL)):
         return None
-    return (match["file"], match["frame"]) if os.path.isfile(to_path(match["file"])) else None
+    return match["file"], match["frame"]
 
 
 def read_frames(uris: Iterable[str], *, max_bytes: int) -> Iterator[Content]:
@@ -107,7 +128,13 @@ def read_frames(uris: Iterable[str], *, max_bytes: int) -> Iterator[Content]:
         if names == [None]:
             yield _read_file(file_uri, max_bytes)
         else:
-            yield from _read_names(file_uri, [str(name) for name in names])
+            frames = _Video if is_video_name(file_uri) else _Pages
+            yield from _read_names(functools.partial(open_uri, file_uri), frames, [str(name) for name in names])
+
+
+def read_pages(data: bytes, names: Sequence[str]) -> Iterator[Content]:
+    """Yield frames of the bytes of an animation or TIFF file."""
+    return _read_names(functools.partial(io.BytesIO, data), _Pages, names)
 
 
 def _split(uri: str) -> tuple[str, str | None]:
@@ -121,11 +148,10 @@ def _read_file(uri: str, max_bytes: int) -> Content:
         return error
 
 
-def _read_names(uri: str, names: Sequence[str]) -> Iterator[Content]:
-    open_frames = _Video if is_video_name(uri) else _Pages
+def _read_names(open_file: Callable[[], BinaryIO], open_frames: Any, names: Sequence[str]) -> Iterator[Content]:
     n_read = 0
     try:
-        with open_uri(uri) as file, open_frames(file) as frames:
+        with open_file() as file, open_frames(file) as frames:
             for name in names:
                 n_read += 1
                 yield frames.read(name)
@@ -134,7 +160,8 @@ def _read_names(uri: str, names: Sequence[str]) -> Iterator[Content]:
     except _BROKEN as error:
         yield ImageError("read", "damaged", f"the frame can't be read: {error}")
     if n_read < len(names):  # each by itself: those after a broken one may be whole
-        yield from itertools.chain.from_iterable(_read_names(uri, [name]) for name in names[max(n_read, 1) :])
+        rest = names[max(n_read, 1) :]
+        yield from itertools.chain.from_iterable(_read_names(open_file, open_frames, [name]) for name in rest)
 
 
 class _Pages:

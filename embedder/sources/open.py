@@ -29,7 +29,8 @@ from frieze.embedder.sources.exclude import ExcludePatterns
 from frieze.embedder.sources.files import read_uri, to_path, to_uri
 from frieze.embedder.sources.folder import is_image_name, open_files, open_folder
 from frieze.embedder.sources.formats import KINDS, file_kind, open_kind
-from frieze.embedder.sources.frames import FIRST, read_frames, split_frame
+from frieze.embedder.sources.frame_rows import with_frames
+from frieze.embedder.sources.frames import FrameRule, match_frame, read_frames, read_pages, split_frame
 from frieze.embedder.sources.glob_pattern import GlobPattern
 from frieze.embedder.sources.in_memory import NAME, open_in_memory
 from frieze.embedder.sources.mixed_folders import (
@@ -98,12 +99,9 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         opened = _open(source, dataclasses.replace(options, label=None))
         _check_has_columns(opened, {"image": options.image, "box_columns": options.box_columns})
         opened = join_labels(opened, labels)
-    if options.frames != FIRST and (opened.has_columns or not isinstance(source, str | Path) or is_remote(str(source))):
-        raise InputError(
-            "`frames` is for folders, globs and files on disk.",
-            hint="Leave `frames` out, or give the folder of the files.",
-        )
     opened = _without_excluded(opened, options)
+    rule = FrameRule.of(options.frames)
+    opened = opened if rule is None else _with_frames(opened, source, rule)
     opened = _with_parts(opened, boxes, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _no_images_error(opened, source)
@@ -134,6 +132,19 @@ def _with_parts(source: Source, boxes: BoxFile | None, options: SourceOptions) -
         has_labels = options.labels in LABELS
         return with_column_boxes(source, options.box_columns, has_labels=has_labels, max_pixels=max_pixels)
     return source if options.tiles is None else with_tiles(source, options.tiles, max_pixels=max_pixels)
+
+
+def _with_frames(opened: Source, source: Any, rule: FrameRule) -> Source:
+    """Make rows of the frames of files in archives and buckets; a folder on disk has listed them so."""
+    if opened.has_members:
+        return with_frames(opened, rule)
+    is_on_disk = isinstance(source, str | Path) and not (is_remote(str(source)) or is_registered(source))
+    if not is_on_disk or opened.has_columns or source == STDIN or file_kind(str(source)) is not None:
+        raise InputError(
+            "`frames` is for folders, globs and files on disk or in a bucket, and for tar and zip archives.",
+            hint="Leave `frames` out, or give the folder of the files.",
+        )
+    return opened
 
 
 def _without_excluded(source: Source, options: SourceOptions) -> Source:
@@ -338,6 +349,20 @@ def _read_whole(uri: str, max_bytes: int) -> bytes:
         if isinstance(content, ImageError):
             raise content
         return content
+    frame = match_frame(uri)
+    try:
+        return _read_file(uri, max_bytes)
+    except ImageError:
+        if frame is None:  # else it may be a frame of a file in an archive or bucket
+            raise
+    (content,) = read_pages(_read_file(frame[0], max_bytes), [frame[1]])
+    if isinstance(content, ImageError):
+        raise content
+    return content
+
+
+def _read_file(uri: str, max_bytes: int) -> bytes:
+    """Read a file, an object of a bucket or a member of an archive."""
     container, kind = uri, None
     while "/" in container.rstrip("/") and (kind is None or kind.read is None):
         container = container.rpartition("/")[0]

@@ -1,13 +1,14 @@
 """Compressed archives, read through as what they hold: never extracted, in memory only a window of it."""
 
 import bz2
+import contextlib
 import functools
 import io
 import lzma
 import sys
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -115,11 +116,40 @@ class _ArrowStream:
     """Decompresses with Arrow's codecs."""
 
     def __init__(self, codec: str, file: BinaryIO) -> None:
-        self._stream = pa.CompressedInputStream(pa.PythonFile(_Unclosed(file), "r"), codec)
+        self._codec, self._file = codec, file
+        self._stream = self._open()
+        self._at = 0
+        self._error: Exception | None = None
+
+    def _open(self) -> Any:
+        return pa.CompressedInputStream(pa.PythonFile(_Unclosed(self._file), "r"), self._codec)
 
     def read(self) -> bytes:
         """Return the next piece of the content; nothing at its end."""
-        return bytes(self._stream.read(_MAX_OUTPUT_BYTES))
+        if self._error is not None:
+            raise self._error
+        try:
+            piece = bytes(self._stream.read(_MAX_OUTPUT_BYTES))
+        except _BROKEN as error:
+            self._error = error
+            piece = self._read_rest()  # Arrow drops what it had of this piece
+            if not piece:
+                raise
+        self._at += len(piece)
+        return piece
+
+    def _read_rest(self) -> bytes:
+        """Return what there is of a piece that is cut short or damaged: from the beginning, then byte by byte."""
+        self._file.seek(0)
+        self._stream, pieces, left = self._open(), [], self._at
+        try:
+            while left:
+                left -= len(self._stream.read(min(left, _MAX_OUTPUT_BYTES)))
+            while piece := self._stream.read(1):
+                pieces.append(piece)
+        except _BROKEN:
+            pass
+        return b"".join(pieces)
 
     def checkpoint(self) -> None:
         """Return nothing: this codec's state can't be copied."""
@@ -186,6 +216,44 @@ def open_archive(uri: str, max_bytes: int) -> BinaryIO:
     if method is None:
         return file
     return CompressedFile(file, method, checkpoints_of(uri, stat_uri(uri)), max_bytes)  # type: ignore[return-value]
+
+
+_N_KEPT = 2
+_kept: dict[tuple[str, tuple[int, int]], BinaryIO] = {}
+_kept_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def borrow_archive(uri: str, max_bytes: int) -> Iterator[BinaryIO]:
+    """Yield an open archive; a compressed one is kept open for the next who reads on, so that images are one pass.
+
+    Args:
+        uri: Its absolute path or URL.
+        max_bytes: As in `open_archive`.
+
+    Raises:
+        OSError: It can't be opened.
+    """
+    key = uri, stat_uri(uri)
+    with _kept_lock:
+        file = _kept.pop(key, None)
+    file = open_archive(uri, max_bytes) if file is None else file
+    is_whole = False
+    try:
+        yield file
+        is_whole = isinstance(file, CompressedFile)
+    finally:
+        _keep(key, file) if is_whole else file.close()
+
+
+def _keep(key: tuple[str, tuple[int, int]], file: BinaryIO) -> None:
+    """Keep a file open, and close those that have been kept for longer than the last ones."""
+    with _kept_lock:
+        closed = [one for one in (_kept.pop(key, None),) if one is not None]
+        _kept[key] = file
+        closed += [_kept.pop(next(iter(_kept))) for _ in range(len(_kept) - _N_KEPT)]
+    for one in closed:
+        one.close()
 
 
 def content_bytes(file: BinaryIO, size_bytes: int) -> int:

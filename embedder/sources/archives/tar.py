@@ -14,7 +14,7 @@ from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image
 from frieze.embedder.sources.archives.base import Archive, open_archives, read_byte_range, to_member_uri
-from frieze.embedder.sources.archives.compressed import CompressedFile, content_bytes, open_archive
+from frieze.embedder.sources.archives.compressed import CompressedFile, borrow_archive, content_bytes, open_archive
 from frieze.embedder.sources.archives.webdataset import WebDatasetSamples, split_name
 from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import stat_uri, to_id
@@ -53,7 +53,7 @@ def open_tar(files: Sequence[File], source: str, options: SourceOptions) -> Sour
     Raises:
         InputError: As in `open_archives`.
     """
-    return open_archives(files, source, options, _find)
+    return dataclasses.replace(open_archives(files, source, options, _find), has_members=True)
 
 
 def read_member(uri: str, below: str) -> bytes:
@@ -73,7 +73,7 @@ def read_member(uri: str, below: str) -> bytes:
         member = members[f"{uri}/{below}"]
         if member.size_bytes > MAX_BYTES:
             raise ImageError("read", "too large", f"the image has {member.size_bytes} bytes")
-        with open_archive(uri, MAX_BYTES) as file:
+        with borrow_archive(uri, MAX_BYTES) as file:
             return read_byte_range(file, member.offset, member.size_bytes)
     except (OSError, MemoryError) as error:
         raise read_error(error) from error

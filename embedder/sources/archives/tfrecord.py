@@ -20,7 +20,7 @@ from frieze.core import ImageError
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES
 from frieze.embedder.sources.archives.base import Archive, ByteRanges, open_archives
-from frieze.embedder.sources.archives.compressed import content_bytes, open_archive
+from frieze.embedder.sources.archives.compressed import borrow_archive, content_bytes, open_archive
 from frieze.embedder.sources.archives.example import Record, parse
 from frieze.embedder.sources.archives.record_images import (
     RecordImage,
@@ -79,7 +79,7 @@ def read_record(uri: str, below: str) -> bytes:
     frame, _, feature = rest.partition("/")
     try:
         offset, size_bytes = _index(uri, stat_uri(uri))[int(number)]
-        with open_archive(uri, MAX_BYTES) as file:
+        with borrow_archive(uri, MAX_BYTES) as file:
             record = parse(_read(file, offset, size_bytes, MAX_BYTES))
         if frame.isdecimal() and not image_names(record.features, rest):
             images = {str(image.frame): image for image in find_images(record, feature or None)}

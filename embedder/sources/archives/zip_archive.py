@@ -57,7 +57,8 @@ def open_zip(files: Sequence[File], source: str, options: SourceOptions) -> Sour
     plain = dataclasses.replace(options, image=None, id=None, label=None)  # it has no columns: reported later
     opened = open_archives(files, source, plain, _find, reader=_Members)
     # From a bucket, read-ahead only helps in order.
-    return dataclasses.replace(opened, in_order=any(is_remote(file.uri) for file in files), has_columns=False)
+    in_order = any(is_remote(file.uri) for file in files)
+    return dataclasses.replace(opened, in_order=in_order, has_columns=False, has_members=True)
 
 
 def read_zipped(uri: str, below: str) -> bytes:

@@ -1,11 +1,15 @@
 """SQLite and DuckDB files: the rows of a query, whose images are bytes or paths; read-only."""
 
+import array
 import os
 import sqlite3
 import urllib.parse
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from frieze.core import ImageError, InputError, Rows, is_remote
@@ -21,6 +25,9 @@ from frieze.embedder.sources.tables.referenced_images import open_referenced
 _ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 _SQLITE = b"SQLite format 3\0"
 _N_ROWS = 256
+_AHEAD_BYTES = 64 << 20
+_WAIT_S = 60
+"""How long a program that writes is waited for."""
 _TABLES = "select table_name, column_name from information_schema.columns order by table_name, ordinal_position"
 _SQLITE_TABLES = (
     "select m.name as a, c.name as b from sqlite_master m, pragma_table_info(m.name) c"
@@ -76,7 +83,7 @@ def read_queried(uri: str, below: str) -> bytes:
     try:
         query, column, row = map(urllib.parse.unquote, below.split("/"))
         # The database skips the rows before, and need not read their bytes.
-        one = f"select * from ({query.rstrip().rstrip(';')}\n) limit 1 offset {int(row)}"  # noqa: S608  the user's own query
+        one = f"select * from ({_bare(query)}\n) limit 1 offset {int(row)}"  # noqa: S608  the user's own query
         (content,) = _Bytes(uri, one, column, stat_uri(uri), 1 << 62).read([0])
     except (ValueError, InputError) as error:
         raise ImageError("read", "missing", f"{uri} holds no image {below}: {error}") from error
@@ -87,6 +94,26 @@ def read_queried(uri: str, below: str) -> bytes:
     return content
 
 
+def _bare(query: str) -> str:
+    """Return a query that may stand in brackets."""
+    return query.rstrip().rstrip(";")
+
+
+def _from_row(query: str, row: int) -> str:
+    """Return a query for the rows from one on: SQLite skips those before, and need not read their bytes."""
+    return f"select * from ({_bare(query)}\n) limit -1 offset {row}"  # noqa: S608  the user's own query
+
+
+def _is_sqlite(uri: str) -> bool:
+    with open(to_path(uri), "rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _checksum(data: Any) -> int:
+    """Return a checksum of a cell; 0 for what is no bytes."""
+    return zlib.crc32(data) if isinstance(data, bytes) else 0
+
+
 def _run(uri: str, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
     """Run a query; return the names of its columns, and its rows, read a few at a time.
 
@@ -94,9 +121,7 @@ def _run(uri: str, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
         InputError: The query fails, has two columns of a name, or the library is missing.
     """
     try:
-        with open(to_path(uri), "rb") as file:
-            is_sqlite = file.read(len(_SQLITE)) == _SQLITE
-        names, rows = (_run_sqlite if is_sqlite else _run_duckdb)(os.fsdecode(to_path(uri)), query)
+        names, rows = (_run_sqlite if _is_sqlite(uri) else _run_duckdb)(os.fsdecode(to_path(uri)), query)
     except (sqlite3.Error, sqlite3.Warning, OSError) as error:
         raise _query_error(uri, query, error) from error
     if len(set(names)) < len(names) or not names:
@@ -122,7 +147,7 @@ def _query_error(uri: str, query: str, error: Exception) -> InputError:
 
 
 def _run_sqlite(path: str, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, check_same_thread=False)
+    connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", _WAIT_S, uri=True, check_same_thread=False)
     connection.text_factory = lambda text: text.decode(errors="backslashreplace")
     if query != _SQLITE_TABLES:
         connection.set_authorizer(_authorize)
@@ -207,17 +232,25 @@ def _open_bytes(file: File, source: str, options: SourceOptions, chosen: dict[st
     """List the images whose bytes a query returns."""
     stat = stat_uri(file.uri)
     below = "/".join(urllib.parse.quote(one, safe="") for one in (str(options.query), chosen["image"]))
-    listed = build_listing(_records(file, f"{file.uri}/{below}", options, chosen), options.on_progress)
-    read = _Bytes(file.uri, str(options.query), chosen["image"], stat, options.max_bytes).read
+    checksums = array.array("L")
+    records = _records(file, f"{file.uri}/{below}", options, chosen, checksums)
+    listed = build_listing(records, options.on_progress)
+    of_images = np.array(checksums, np.uint32)[listed.offsets]
+    read = _Bytes(file.uri, str(options.query), chosen["image"], stat, options.max_bytes, of_images).read
     return Source(Listing(source, listed.images, tuple(listed.duplicates)), read, in_order=True, has_columns=True)
 
 
-def _records(file: File, base: str, options: SourceOptions, chosen: dict[str, str]) -> Iterator[ImageRecord]:
-    names, rows = _run(file.uri, str(options.query))
+def _records(
+    file: File, base: str, options: SourceOptions, chosen: dict[str, str], checksums: "array.array[int]"
+) -> Iterator[ImageRecord]:
+    """Yield the images of a query; append the checksum of each row."""
+    query = str(options.query)
+    names, rows = _run(file.uri, _from_row(query, 0) if _is_sqlite(file.uri) else query)  # planned as it is read
     mtime_ns = stat_uri(file.uri)[1]
     for number, row in enumerate(rows):
         columns = dict(zip(names, row, strict=True))
         data = columns.pop(chosen["image"])
+        checksums.append(_checksum(data))
         stated_id = pop_text(columns, [chosen["id"]] if "id" in chosen else ())
         label, label_from = (None, None)
         if options.labels != "none":
@@ -229,14 +262,25 @@ def _records(file: File, base: str, options: SourceOptions, chosen: dict[str, st
 
 
 class _Bytes:
-    """Reads the images that a query returns as bytes; fast in ascending order."""
+    """Reads the images that a query returns as bytes; fast in ascending order.
 
-    def __init__(self, uri: str, query: str, column: str, stat: tuple[int, int], max_bytes: int) -> None:
+    SQLite's rows are read ahead and its file let go of, so that other programs can write to it while images are
+    embedded. Whether a changed file still has an image at its row is told by the checksum that the listing took.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        query: str,
+        column: str,
+        stat: tuple[int, int],
+        max_bytes: int,
+        checksums: npt.NDArray[np.uint32] | None = None,
+    ) -> None:
         self._uri, self._query, self._column = uri, query, column
-        self._stat, self._max_bytes = stat, max_bytes
-        self._rows: Iterator[tuple[Any, ...]] | None = None
+        self._stat, self._max_bytes, self._checksums = stat, max_bytes, checksums
+        self._rows: Iterator[Any] | None = None
         self._at = 0
-        self._index = 0
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_rows": None}  # another process runs the query itself
@@ -245,7 +289,7 @@ class _Bytes:
         """Yield the content of each row."""
         for row in rows:
             try:
-                yield self._read(int(row))
+                yield self._check(self._read(int(row)), int(row))
             except ImageError as error:
                 yield error
             except (OSError, MemoryError) as error:
@@ -254,19 +298,41 @@ class _Bytes:
                 self._rows = None
                 yield ImageError("read", "unreadable", str(error))
 
-    def _read(self, row: int) -> bytes:
-        if self._rows is None or row < self._at:
-            if stat_uri(self._uri) != self._stat:
-                raise ImageError("read", "changed", f"{self._uri} has changed since it was listed")
-            names, self._rows = _run(self._uri, self._query)
-            self._at, self._index = 0, names.index(self._column)
-        for values in self._rows:
-            self._at += 1
-            if self._at == row + 1:
-                return self._check(values[self._index])
+    def _read(self, row: int) -> Any:
+        """Return the image column of a row."""
+        for _ in range(2):  # what was read ahead, then from this row on
+            if self._rows is None or row < self._at:
+                self._rows, self._at = self._begin(row)
+            for data in self._rows:
+                self._at += 1
+                if self._at == row + 1:
+                    return data
+            self._rows = None
         raise ImageError("read", "missing", f"the query returns no row {row}")
 
-    def _check(self, data: Any) -> bytes:
+    def _begin(self, row: int) -> tuple[Iterator[Any], int]:
+        """Return the image column of rows, and the number of the first: of SQLite some, in memory, else all."""
+        if not _is_sqlite(self._uri):
+            self._check_unchanged()
+            names, rows = _run(self._uri, self._query)
+            at = names.index(self._column)
+            return (values[at] for values in rows), 0
+        names, rows = _run(self._uri, _from_row(self._query, row))
+        at, ahead, n_bytes = names.index(self._column), list[Any](), 0
+        for values in rows:
+            ahead.append(values[at])
+            n_bytes += len(values[at]) if isinstance(values[at], bytes) else 0
+            if n_bytes >= _AHEAD_BYTES:
+                break
+        return iter(ahead), row
+
+    def _check_unchanged(self) -> None:
+        if stat_uri(self._uri) != self._stat:
+            raise ImageError("read", "changed", f"{self._uri} has changed since it was listed")
+
+    def _check(self, data: Any, row: int) -> bytes:
+        if self._checksums is not None and _checksum(data) != self._checksums[row]:
+            raise ImageError("read", "changed", f"{self._uri} has another image in this row since it was listed")
         if not isinstance(data, bytes):
             raise ImageError("read", "no bytes", "the row holds no bytes")
         if len(data) > self._max_bytes:

@@ -36,6 +36,24 @@ class Lab:
         return self.pixels[id]
 
 
+class Failing(Lab):
+    def __init__(self, what):
+        super().__init__("2024")
+        self.what = what
+        if what == "opens":
+            raise RuntimeError("no license")
+
+    def images(self):
+        yield from list(super().images())[:2]
+        if self.what == "lists":
+            raise ZeroDivisionError
+
+    def read(self, id):
+        if id.endswith("1.png"):
+            raise RuntimeError("its disk is gone")
+        return super().read(id)
+
+
 class Nameless(Lab):
     def images(self):
         return ["a.jpg"]
@@ -48,7 +66,8 @@ def installed(tmp_path, monkeypatch):
     (tmp_path / "site" / "lab-1.dist-info").mkdir(parents=True)
     (tmp_path / "site" / "lab_package.py").write_text(MODULE)
     (tmp_path / "site" / "lab-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: lab\nVersion: 1\n")
-    lines = ("lab = lab_package:Lab", "nameless = lab_package:Nameless", "broken = lab_package:Absent")
+    names = {"lab": "Lab", "nameless": "Nameless", "broken": "Absent", "failing": "Failing"}
+    lines = [f"{name} = lab_package:{of}" for name, of in names.items()]
     (tmp_path / "site" / "lab-1.dist-info" / "entry_points.txt").write_text("\n".join(["[frieze.sources]", *lines]))
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     importlib.invalidate_caches()
@@ -76,7 +95,7 @@ def test_a_registered_source():
     contents = list(source.read(np.arange(4)))
     assert contents[0].startswith(b"\x89PNG")
     assert [isinstance(one, bytes) for one in contents] == [True, True, True, False]
-    assert (contents[3].reason, contents[3].message) == ("unreadable", "KeyError: 'gone'")
+    assert (contents[3].reason, contents[3].message) == ("unreadable", "read() of Lab raises KeyError: 'gone'")
     assert [read_image(row["uri"]) for row in rows[:3]] == contents[:3]
     assert is_listed_as("lab:2024", source.listing.source)
     assert list(pickle.loads(pickle.dumps(source)).read(np.arange(1))) == contents[:1]  # noqa: S301  made here
@@ -97,8 +116,14 @@ def test_embed(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("source", "options", "message"),
     [
-        ("lab:x", {}, "can't be opened by lab_package:Lab: no year"),
-        ("broken:1", {}, "can't be opened by lab_package:Absent: module 'lab_package' has no attribute"),
+        ("lab:x", {}, "can't be opened by lab_package:Lab: ValueError: no year"),
+        ("failing:opens", {}, "can't be opened by lab_package:Failing: RuntimeError: no license"),
+        ("failing:lists", {}, r"images\(\) of Failing raises ZeroDivisionError, after 2 images"),
+        (
+            "broken:1",
+            {},
+            "can't be opened by lab_package:Absent: AttributeError: module 'lab_package' has no attribute",
+        ),
         ("nameless:1", {}, r"Image 0 of nameless:1 has no id: it is 'a\.jpg'"),
         ("lab:2024", {"id": "scanner"}, "names its images itself"),
         ("lab:2024", {"query": "select 1"}, "is no database"),
@@ -109,6 +134,15 @@ def test_refused(source, options, message):
     """What the package or its source refuses, or gives without ids, is said with its name."""
     with pytest.raises(InputError, match=message):
         listed(source, **options)
+
+
+@pytest.mark.usefixtures("installed")
+def test_any_error_of_an_image_is_its_failure():
+    """Whatever a package raises for one image is that image's failure, with its name; the others are read."""
+    source = listed("failing:1")
+    first, second = source.read(np.arange(2))
+    assert isinstance(first, bytes)
+    assert (second.reason, second.message) == ("unreadable", "read() of Failing raises RuntimeError: its disk is gone")
 
 
 def test_not_registered(tmp_path, monkeypatch):

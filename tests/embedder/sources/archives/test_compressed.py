@@ -105,6 +105,34 @@ def test_cut_short(archive, share):
     assert n >= int(N * share) - 15
 
 
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_cut_within_a_piece(tmp_path, codec):
+    """All images before the cut are there, also where Arrow drops the piece that the cut is in."""
+    data, compress = tar_bytes(3), arrow(codec)
+    second = data.find(image(1)[:2000])
+    whole = data[: second + len(image(1))]
+    (tmp_path / "a.tar").write_bytes(compress(whole) + compress(data[len(whole) :])[:50])
+    source = open_source(str(tmp_path / "a.tar"), SourceOptions())
+    assert read(source, range(2)) == [image(0), image(1)]
+    assert len(source.listing.images) == 2
+    assert [failure.reason for failure in source.listing.failures] == ["damaged archive"]
+
+
+@pytest.mark.parametrize("ending", ["tar.xz", "tar.bz2", "tar.zst"])
+def test_by_uri_in_order_is_one_pass(tmp_path, monkeypatch, ending):
+    """Images that are read by their URIs in order, as by a page, are decompressed once; a changed file is seen."""
+    path, begun = tmp_path / f"a.{ending}", []
+    path.write_bytes(METHODS[ending](tar_bytes()))
+    uris = open_source(str(path), SourceOptions()).listing.images["uri"].to_pylist()
+    begin = compressed.CompressedFile._begin
+    monkeypatch.setattr(compressed.CompressedFile, "_begin", lambda self, at: begun.append(at) or begin(self, at))
+    assert [read_image(uri) for uri in uris] == [image(number) for number in range(N)]
+    assert len(begun) == 2  # of the index, and of the images
+    path.write_bytes(METHODS[ending](tar_bytes(2)))
+    assert read_image(uris[1]) == image(1)
+    assert len(compressed._kept) <= 2
+
+
 def test_damaged_in_the_middle(tmp_path):
     """After a changed byte nothing more is read, and nothing wrong."""
     data = bytearray(METHODS["tar.gz"](tar_bytes()))

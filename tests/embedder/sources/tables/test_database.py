@@ -151,8 +151,24 @@ def test_changes_while_it_is_read(database):
     source = listed(database, BYTES)
     with pytest.raises(ImageError, match="holds no image"):
         read_image(f"{database}/x/y/z")
-    database.write_bytes(database.read_bytes() + b"\0")
+    if database.suffix == ".duckdb":
+        database.write_bytes(database.read_bytes() + b"\0")
+    else:
+        with sqlite3.connect(database) as connection:
+            connection.execute("update photos set data = ? where name = 'n0'", (image(9),))
     assert read(source, [0]) == ["changed"]
+
+
+def test_a_writer_does_not_wait(tmp_path, monkeypatch):
+    """While images of SQLite are embedded another program writes; what it changed is a failure, the rest is read."""
+    monkeypatch.setattr(database_module, "_AHEAD_BYTES", 150)
+    fill(sqlite3.connect(tmp_path / "a.db"))
+    contents = listed(tmp_path / "a.db", BYTES).read(np.arange(N))
+    assert next(contents) == image(0)
+    with sqlite3.connect(tmp_path / "a.db", timeout=0) as writer:
+        writer.execute("update photos set data = ? where name = 'n3'", (image(7),))
+        writer.execute("insert into photos select 'n9', path, data, kind, year from photos limit 1")
+    assert [getattr(one, "reason", one) for one in contents] == [image(1), image(2), "changed", image(4)]
 
 
 def test_bytes_beside_paths(database):
