@@ -10,6 +10,7 @@ from frieze.api.export_folder import count_bytes
 from frieze.api.exports.atlas_file import check_atlas, write_atlas
 from frieze.api.exports.csv_file import check_csv, write_csv
 from frieze.api.exports.datasets_file import check_datasets, write_datasets
+from frieze.api.exports.fiftyone_folder import check_fiftyone, write_fiftyone
 from frieze.api.exports.lance_folder import check_lance, write_lance
 from frieze.api.exports.rows import ExportRows
 from frieze.api.folder_kinds import check_kind
@@ -44,6 +45,12 @@ TABLE_FORMATS = {
     ),
     "embedding-atlas": TableFormat(
         check_atlas, write_atlas, "embedding-atlas {quoted} --x x --y y --neighbors neighbors --image image"
+    ),
+    "fiftyone": TableFormat(
+        check_fiftyone,
+        write_fiftyone,
+        'python -c "import fiftyone as fo; data = fo.Dataset.from_dir({out!r}, fo.types.FiftyOneDataset);'
+        ' fo.launch_app(data).wait()"',
     ),
     "lance": TableFormat(
         check_lance, write_lance, 'python -c "import lancedb; print(lancedb.connect({parent!r}).open_table({stem!r}))"'

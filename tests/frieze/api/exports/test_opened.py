@@ -1,10 +1,15 @@
 """Exported tables, opened by the programs that they are for: what these read is what the table holds."""
 
+import base64
+import importlib.util
 import io
+import json
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +18,7 @@ from PIL import Image
 
 import frieze
 
-FOLDERS = {"datasets": "a.parquet", "embedding-atlas": "a.parquet", "lance": "a.lance"}
+FOLDERS = {"datasets": "a.parquet", "embedding-atlas": "a.parquet", "fiftyone": "a.fiftyone", "lance": "a.lance"}
 """Format -> name of an export."""
 
 
@@ -107,6 +112,64 @@ def test_embedding_atlas(export_world, tmp_path):
     assert (tmp_path / "page" / "index.html").is_file()
 
 
+FIFTYONE = """
+import json, sys
+import fiftyone as fo
+data = fo.Dataset.from_dir(sys.argv[1], fo.types.FiftyOneDataset)
+sample = data.first()
+print(json.dumps({
+    "ids": data.values("image_id"),
+    "labels": data.values("ground_truth.label"),
+    "predictions": data.values("prediction.label"),
+    "confidence": sample.prediction.confidence,
+    "embedding": sample.embedding.tolist(),
+    "width": sample.metadata.width,
+    "files": [fo.core.storage.isfile(path) for path in data.values("filepath")],
+}))
+data.delete()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["folder", "archive"])
+def test_fiftyone(world, photos, tmp_path, source):
+    """FiftyOne imports samples with labels, predictions, vectors and pictures, also of images in an archive."""
+    if importlib.util.find_spec("fiftyone") is None:
+        pytest.skip("FiftyOne is not installed")
+    features, out = world / "photos.features", tmp_path / "a.fiftyone"
+    if source == "archive":
+        features = tmp_path / "f"
+        with zipfile.ZipFile(tmp_path / "z.zip", "w") as file:
+            for name in ("red/1.png", "blue/2.png"):
+                file.write(photos / name, name)
+        frieze.embed(tmp_path / "z.zip", out=features)
+    frieze.export(features, out=out, format="fiftyone", predictions=world / "photos.head")
+    line = [sys.executable, "-c", FIFTYONE, out]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    opened, table = json.loads(done.stdout.splitlines()[-1]), frieze.open_features(features)
+    assert opened["ids"] == list(table.ids)
+    assert opened["labels"] == opened["predictions"] == list(table.labels)
+    assert np.array_equal(np.array(opened["embedding"], np.float32), table.embeddings()[0])
+    assert (opened["width"], 0.3 < opened["confidence"] <= 1, all(opened["files"])) == (64, True, True)
+
+
+def test_layout_for_fiftyone(odd_table, odd_head, tmp_path):
+    """A sample has FiftyOne's form: labels as classifications, the vector as it packs one, and dates."""
+    frieze.export(odd_table, out=tmp_path / "a.fiftyone", format="fiftyone", predictions=odd_head)
+    columns = read_columns(tmp_path / "a.fiftyone")
+    assert [one and (one["_cls"], one["label"]) for one in columns["ground_truth"][:2]] == [
+        ("Classification", "bär"),
+        None,
+    ]
+    packed = base64.b64decode(columns["embedding"][1]["$binary"]["base64"])
+    vector = np.load(io.BytesIO(zlib.decompress(packed)))
+    assert np.array_equal(vector, frieze.open_features(odd_table).embeddings()[1])
+    assert columns["taken"][1:3] == [{"$date": "1970-01-02T00:00:00.000Z"}, None]
+    labels, probabilities = frieze.open_head(odd_head).predict(frieze.open_features(odd_table).embeddings())
+    assert columns["prediction"][0]["label"] == labels[0]
+    assert columns["prediction"][0]["confidence"] == pytest.approx(float(probabilities[0]))
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", FOLDERS)
 def test_odd_columns(odd_table, odd_head, tmp_path, name):
@@ -123,7 +186,10 @@ def test_odd_columns(odd_table, odd_head, tmp_path, name):
 
 
 def read_columns(path):
-    """Return the columns of a Parquet file or a Lance dataset as lists."""
+    """Return the columns of a Parquet file, a Lance dataset or FiftyOne's samples as lists."""
+    if path.suffix == ".fiftyone":
+        samples = json.loads((path / "samples.json").read_text(encoding="utf-8"))["samples"]
+        return {name.replace("image_id", "id"): [row[name] for row in samples] for name in samples[0]}
     import lance
     import pyarrow.parquet as pq
 
