@@ -196,7 +196,7 @@ def compare(  # the mirror of a command
     opened = [open_labelled(path, labels=labels, label=label) for path in paths]
     split_config = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
     if group != "duplicates":
-        split_config = split_by_group(split_config, opened[0][0], opened[0][0].path, group=group)
+        split_config = split_by_group(split_config, opened[0][0], Path.cwd() / "compare", group=group)
     with terminal.spinner("Comparing"):
         document = frieze.classifiers.compare_heads([table for table, _ in opened], configs, split_config)
     return document | opened[0][1]
