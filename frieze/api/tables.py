@@ -218,12 +218,6 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     def take(*names: str) -> dict[str, Any]:
         return {name: left.pop(name) for name in names}
 
-    parts = [name for name in ("boxes", "box_columns", "tiles") if left[name]]
-    if parts and left["stretch"]:
-        raise InputError(
-            "Parts of images are cut from pixels of 8 bits, so that `stretch` would mean nothing.",
-            hint=f"Leave `stretch` or `{parts[0]}` out.",
-        )
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
