@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network, StartWeights
 from frieze.classifiers.data.embedding_rows import PooledFeatures
-from frieze.classifiers.data.source_groups import CUT_FROM, cut_columns
+from frieze.classifiers.data.source_groups import CUT_FROM, count_divided, cut_columns, join_groups, number_wholes
 from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.compare_backbones import score_labelled, score_unlabelled
@@ -18,7 +18,14 @@ from frieze.classifiers.label_audit.audit import audit_labels, check_audit
 from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
 from frieze.classifiers.registry import HEADS, name_head
 from frieze.classifiers.solver.linear import fit_linear, fit_path
-from frieze.classifiers.storage.head_folder import Head, check_head, describe_staleness, open_head, read_report
+from frieze.classifiers.storage.head_folder import (
+    Head,
+    check_backbone,
+    check_head,
+    describe_staleness,
+    open_head,
+    read_report,
+)
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
 from frieze.classifiers.storage.split_file import read_split
 from frieze.classifiers.training.fit import HeadConfig, fit_head
@@ -49,12 +56,14 @@ __all__ = [
     "StartWeights",
     "audit_labels",
     "check_audit",
+    "check_backbone",
     "check_classes",
     "check_head",
     "check_images",
     "check_memory",
     "check_predictions",
     "compare_heads",
+    "count_divided",
     "cut_columns",
     "describe_staleness",
     "evaluate_head",
@@ -62,8 +71,10 @@ __all__ = [
     "fit_head",
     "fit_linear",
     "fit_path",
+    "join_groups",
     "make_zero_shot_head",
     "name_head",
+    "number_wholes",
     "open_head",
     "open_start",
     "predict_features",

@@ -1,6 +1,7 @@
-"""Take the screenshots of docs/page.md: the views over scikit-learn's digits, duplicates over its two photographs.
+"""Take the screenshots of docs/page.md: search in parts of photographs, duplicates of two, other views over digits.
 
-Usage: .venv/bin/python docs/make_screenshots.py   after `make check`'s installation; needs Debian's chromium.
+Usage: .venv/bin/python docs/make_screenshots.py   after `make check`'s installation; needs Debian's chromium and
+lomiri-wallpapers-16.04, of whose photographs those that may be shown with their authors' names are taken.
 """
 
 import contextlib
@@ -23,6 +24,10 @@ sys.path.append(str(DOCS.parent / "examples"))
 
 PORT = 8598
 ADDRESS = f"http://127.0.0.1:{PORT}/"
+PHOTOGRAPHS = Path("/usr/share/backgrounds")
+SHOWN = ("*_by_Aitzol_Berasategi", "*_by_freespace", "Wine_by_*", "seeding_by_*")
+"""CC BY 4.0 (Aitzol Berasategi, Trevor Freespace, Jakub Mede) and CC0 (Clemens Engelhardt)."""
+QUERY = "picosdeeuropa_by_Aitzol_Berasategi.jpg"
 LOOKS = {"light": ("light", 1200, 760), "dark": ("dark", 1200, 760), "phone": ("dark", 390, 760)}
 
 
@@ -40,10 +45,27 @@ def make_digits(folder: Path) -> list[str | Path]:
     """Embed, index and label the digits; return the options of `frieze serve`."""
     from demo import write_digits
 
-    frieze.embed(write_digits(folder / "digits"), out=folder / "digits.features")
+    digits = write_digits(folder / "digits")
+    shutil.copy(next((digits / "0").glob("*.png")), folder / "yours.png")
+    frieze.embed(digits, out=folder / "digits.features")
     frieze.index(folder / "digits.features", out=folder / "digits.index")
     frieze.train(folder / "digits.features", out=folder / "digits.head")
     return [folder / "digits.index", "--head", folder / "digits.head"]
+
+
+def make_tiles(folder: Path) -> list[str | Path]:
+    """Embed and index parts of photographs, and cut `yours.png` from one, across them; return the options."""
+    (folder / "photographs").mkdir()
+    for pattern in SHOWN:
+        for path in sorted(PHOTOGRAPHS.glob(f"{pattern}.jpg")):
+            image = Image.open(path)
+            image.thumbnail((1600, 1600))
+            image.save(folder / "photographs" / f"{path.stem.split('_by_')[0].lower()}.jpg", quality=90)
+            if path.name == QUERY:
+                ImageOps.fit(image, (360, 270), centering=(0.6, 0.35), bleed=0.2).save(folder / "yours.png")
+    frieze.embed(folder / "photographs", out=folder / "tiles.features", tiles="4x3")
+    frieze.index(folder / "tiles.features", out=folder / "tiles.index")
+    return [folder / "tiles.index"]
 
 
 def make_photos(folder: Path) -> list[str | Path]:
@@ -96,8 +118,8 @@ def open_view(name: str, selector: str) -> Callable[[Page, Path], None]:
     return look
 
 
+TILE_VIEWS: dict[str, Callable[[Page, Path], None]] = {"search": search}
 VIEWS: dict[str, Callable[[Page, Path], None]] = {
-    "search": search,
     "classes": open_view("classes", "#class-grid .tile img"),
     "mistakes": open_view("mistakes", "#mistakes-grid .tile img"),
     "map": map_,
@@ -138,14 +160,11 @@ def main() -> None:
     (DOCS / "page").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="frieze-page-") as scratch, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for make, views in ((make_digits, VIEWS), (make_photos, PHOTO_VIEWS)):
-            options = make(Path(scratch))
-            image = Path(scratch) / "yours.png"
-            shutil.copy(next((Path(scratch) / "digits" / "0").glob("*.png")), image)
-            with serving(options):
+        for make, views in ((make_tiles, TILE_VIEWS), (make_digits, VIEWS), (make_photos, PHOTO_VIEWS)):
+            with serving(make(Path(scratch))):
                 for look in LOOKS:
                     for view, open_it in views.items():
-                        shoot(browser, look, view, open_it, image)
+                        shoot(browser, look, view, open_it, Path(scratch) / "yours.png")
         browser.close()
 
 

@@ -28,7 +28,7 @@ from frieze.embedder.images.decoding_tally import describe_tally
 from frieze.embedder.images.open_image import has_several
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.images.resize import FITS, PIXELS
-from frieze.embedder.in_graph import decode_batch, fit_batch, freeze_with
+from frieze.embedder.in_graph import ONNX_INPUT, ONNX_OUTPUT, decode_batch, fit_batch, freeze_with, to_onnx
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.pipeline import Decoder, stream
 from frieze.embedder.job.run import plan_run
@@ -55,6 +55,8 @@ __all__ = [
     "LEAST_COSINE",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "ONNX_INPUT",
+    "ONNX_OUTPUT",
     "PIXELS",
     "POOLS",
     "PRECISIONS",
@@ -125,6 +127,7 @@ __all__ = [
     "split_prompts",
     "spot_check",
     "stream",
+    "to_onnx",
     "to_path",
     "try_backbones",
     "try_engines",

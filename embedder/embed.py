@@ -155,7 +155,8 @@ def list_source(source: Any, tables: Sequence[TableRequest], progress: Progress)
     options = dataclasses.replace(
         tables[0].options.source, skip=skip, on_progress=lambda n_listed: progress(n_listed, 0)
     )
-    return open_source(source, options)
+    with tables[0].options.limits.hold():  # boxes in shares need the sizes of images
+        return open_source(source, options)
 
 
 def _check_together(tables: Sequence[TableRequest]) -> None:

@@ -2,15 +2,22 @@
 
 import contextlib
 import contextvars
+import datetime as dt
 import json
+import logging
 import os
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from frieze.core import InputError, to_command_line, to_finite
 
+if TYPE_CHECKING:
+    from rich.progress import Task
+
+_LOG = logging.getLogger("frieze")
 ProgressStep = Callable[[int, int], None]
 _quiet = contextvars.ContextVar("quiet", default=False)
 
@@ -176,32 +183,33 @@ _KNOWN_FROM = {
 }
 
 
-def show_pixel_range(document: Mapping[str, Any]) -> None:
-    """Print on stderr what range of pixels the network gets, unless its maker documents it."""
+def log_pixel_range(document: Mapping[str, Any]) -> None:
+    """Log what range of pixels the network gets, unless its maker documents it."""
     known_from, stated = document.get("pixels_from"), document.get("pixels_stated")
     if known_from in _KNOWN_FROM:
         pixels = document["pixels"]
-        show_message(f"{document['backbone']} gets pixels in the range {pixels}, {_KNOWN_FROM[known_from]}.")
-
+        _LOG.info("%s gets pixels in the range %s, %s.", document["backbone"], pixels, _KNOWN_FROM[known_from])
     if stated is not None:
-        show_message(
-            f"Warning: the numbers in its first layers are made for {stated}: its embeddings are worse than they could"
-            f" be. Remake the table with: --pixels={stated} --force"
+        _LOG.warning(
+            "Warning: the numbers in its first layers are made for %s: its embeddings are worse than they could"
+            " be. Remake the table with: --pixels=%s --force",
+            stated,
+            stated,
         )
 
 
-def show_changes(document: dict[str, Any]) -> None:
-    """Print on stderr which options a rerun took from the last run, which ones differ, and how many labels changed."""
+def log_changes(document: dict[str, Any]) -> None:
+    """Log which options a rerun took from the last run, which ones differ, and how many labels changed."""
     if document["remembered"]:
-        show_note(f"as the last time: {to_command_line(document['remembered'])}")
+        _LOG.warning("Note: as the last time: %s", to_command_line(document["remembered"]))
     if document["changed"]:
         changes = document["changed"].items()
         before, now = ({name: change[when] for name, change in changes} for when in ("before", "now"))
-        show_note(f"changed: {to_command_line(now)}; the last time it was: {to_command_line(before)}")
+        _LOG.warning("Note: changed: %s; the last time it was: %s", to_command_line(now), to_command_line(before))
     if document.get("relabelled"):
         are_all = document["relabelled"] == document["unchanged"] > 1
         more = ", all images that were there: retrain heads on these labels" if are_all else ""
-        show_note(f"relabelled {document['relabelled']:,}{more}.")
+        _LOG.warning("Note: relabelled %s%s.", f"{document['relabelled']:,}", more)
 
 
 def escape_control_characters(text: str) -> str:
@@ -215,9 +223,23 @@ def escape_control_characters(text: str) -> str:
     )
 
 
+_LINE_EVERY_S = 10.0
+
+
+def _describe(task: "Task", unit: str) -> str:
+    """Return how far a task is, as one line.
+
+    For example `Embedding: 12,300 of 300,000 images, 41 images/s, 1:57:01 left`.
+    """
+    of_total = f" of {task.total:,.0f}" if task.total else ""
+    rate = f", {task.fields['rate']} {unit}/s" if task.speed else ""
+    left = f", {dt.timedelta(seconds=task.time_remaining)} left" if task.time_remaining else ""
+    return f"{task.description}: {task.completed:,.0f}{of_total} {unit}{rate}{left}"
+
+
 @contextlib.contextmanager
 def progress(title: str, unit: str) -> Iterator[ProgressStep]:
-    """Show a progress bar with rate and time left on stderr, where that is a terminal.
+    """Show a progress bar with rate and time left on stderr; where that is no terminal, log a line each ten seconds.
 
     Yields:
         A function that takes how many are done and the total; a total of 0 means that images are still being listed.
@@ -230,12 +252,18 @@ def progress(title: str, unit: str) -> Iterator[ProgressStep]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate_column, TimeRemainingColumn())
     with Progress(*columns, console=console, disable=is_quiet() or not console.is_terminal, transient=True) as bar:
         task = bar.add_task(title, total=None, rate="-")
+        logged_s = time.monotonic()
 
         def step(done: int, total: int) -> None:
+            nonlocal logged_s
             speed = bar.tasks[0].speed
             rate = f"{speed:.0f}" if speed else "-"
             description = "Listing" if done and not total else title
             bar.update(task, completed=done, total=total or None, rate=rate, description=description)
+            now_s = time.monotonic()
+            if not console.is_terminal and now_s - logged_s >= _LINE_EVERY_S:
+                logged_s = now_s
+                _LOG.info("%s", _describe(bar.tasks[0], unit))
 
         try:
             yield step

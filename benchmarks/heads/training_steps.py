@@ -1,7 +1,6 @@
 """Images a second of fine-tuning's steps in float32 and in mixed precision, for benchmarks/gpu.py."""
 
 import statistics
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +52,6 @@ def _train(request: BackboneRequest, pixels: np.ndarray, out: Path, policy: str,
         save=lambda _: backbone.spec,
         work_dir=work,
         on_step=lambda *_: ended.append(time.perf_counter()),
-        on_message=lambda message: print(message, file=sys.stderr),
         write_page=lambda _: None,
         devices=Devices((), policy),
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ class Cut(NamedTuple):
 
 CUT_FROM = {
     "file": Cut("frames of one file", re.compile(r"/(\d+|\d+:\d\d\.\d{1,3})(?=#|\Z)")),
-    "image": Cut("boxes of one image", re.compile(r"#-?\d+,-?\d+,-?\d+,-?\d+\Z")),
+    "image": Cut("parts of one image", re.compile(r"#-?\d+,-?\d+,-?\d+,-?\d+\Z")),
 }
 """Column -> the rows that are cut from what it names; the larger whole first, since a frame may have boxes."""
 
@@ -61,19 +61,23 @@ def number_wholes(table: pa.Table) -> Rows:
 
 
 def join_groups(groups: Rows, others: Rows) -> Rows:
-    """Join two groupings of the same rows: rows that either keeps together are in one group.
+    """Join near-duplicates and rows of one file or image: rows that either keeps together are in one group.
+
+    Where that would join more than half of the files or images, as empty tiles do, duplicates among their rows count
+    for nothing.
 
     Args:
-        groups: int64 [N]; -1 for a row that is in no group.
-        others: The same.
+        groups: int64 [N], equal for near-duplicates; -1 for a row that has none.
+        others: From `number_wholes`, int64 [N].
 
     Returns:
-        int64 [N], numbered anew; -1 for a row that neither has in a group.
+        int64 [N]; -1 for a row that neither has in a group.
 
     >>> join_groups(np.array([0, 0, -1, -1, -1]), np.array([-1, 4, 4, 7, -1])).tolist()
     [0, 0, 0, 1, -1]
     """
-    if (others < 0).all():
+    is_part = others >= 0
+    if not is_part.any():
         return groups
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -86,7 +90,18 @@ def join_groups(groups: Rows, others: Rows) -> Rows:
     is_in = (groups >= 0) | (others >= 0)
     numbers = np.full(n_rows, -1, np.int64)
     numbers[is_in] = np.unique(joined[:n_rows][is_in], return_inverse=True)[1]
-    return numbers
+    if 2 * len(np.unique(numbers[is_part])) >= len(np.unique(others[is_part])):
+        return numbers
+    return np.where(is_part, others, np.where(groups >= 0, others.max() + 1 + groups, -1))
+
+
+def count_divided(table: pa.Table, column: str) -> tuple[int, int]:
+    """Return how many files or images have rows with several values of a column, and how many there are."""
+    values = dict[int, set[Any]]()
+    for number, value in zip(number_wholes(table).tolist(), table[column].to_pylist(), strict=True):
+        if number >= 0:
+            values.setdefault(number, set()).add(value)
+    return sum(len(one) > 1 for one in values.values()), len(values)
 
 
 def find_relatives(table: pa.Table, ids: Iterable[str]) -> npt.NDArray[np.bool_]:

@@ -32,34 +32,36 @@ _SCORE = "score_"
 def predict_features(
     path: str | Path,
     features: Features,
-    out: Path,
+    out: Path | None,
     *,
     scores: bool = False,
     force: bool = False,
     ray: str | None = None,
 ) -> dict[str, Any]:
-    """Predict each row of a table with a stored head, and write the predictions.
+    """Predict each row of a table with a stored head; write the predictions, or return them.
 
     Args:
         path: The folder of the head.
         features: The table, of the head's backbone; it is read in batches.
         out: The file, Parquet, CSV or JSON lines by its suffix: `id`, `prediction` (a class name), `probability`
-            (float32), and where the head abstains below a threshold `abstained` (bool); rows as in the table.
+            (float32), and where the head abstains below a threshold `abstained` (bool); rows as in the table. None
+            to return them.
         scores: Whether to add a column `score_CLASS` (float32) for each class, in the order of the head's classes.
         force: Replace predictions at `out`; any other file is kept.
         ray: `auto` or the address of a Ray cluster, whose machines predict part by part; None for this process.
 
     Returns:
-        `rows` written, `failed` (0: a stored row can't fail), `out` (absolute), and `stale` (None, or the command to
-        type if the head's table has changed since it was trained).
+        `rows` predicted, `failed` (0: a stored row can't fail), `out` (absolute) or `predictions` (a dict a row, of
+        these columns), and `stale` (None, or the command to type if the head's table has changed since it was trained).
 
     Raises:
         InputError: There is no such cluster, or one of its machines can't see the head or the table.
         FeatureFileError: `out` can't be written or is another file, or the head or the table is broken.
         MismatchError: The table is of another backbone.
     """
-    out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
-    check_predictions(out, force=force)
+    if out is not None:
+        out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
+        check_predictions(out, force=force)
     head = open_head(path)
     check_backbone(head, features)
     tables = (
@@ -68,8 +70,14 @@ def predict_features(
         else predictions_on_ray(ray, head.path, features, scores=scores)
     )
     with contextlib.closing(tables):  # disconnects from the cluster at once
-        write_table_file(out, prediction_schema(head, scores=scores), tables)
-    return {"rows": len(features), "failed": 0, "out": str(out), "stale": head.staleness()}
+        if out is not None:
+            write_table_file(out, prediction_schema(head, scores=scores), tables)
+        result = (
+            {"predictions": [row for table in tables for row in table.to_pylist()]}
+            if out is None
+            else {"out": str(out)}
+        )
+    return {"rows": len(features), "failed": 0, "stale": head.staleness()} | result
 
 
 def check_predictions(out: Path, *, force: bool) -> None:

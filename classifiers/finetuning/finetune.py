@@ -6,6 +6,7 @@ Source: Kumar et al. 2022, Fine-Tuning can Distort Pretrained Features and Under
 import dataclasses
 import functools
 import importlib.metadata
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -33,6 +34,8 @@ from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.notes import notes_on_split, split_gaps
 from frieze.core import Floats, ModelError, Rows, format_size, import_keras, new_folder
 from frieze.features import BackboneSpec, Features
+
+_LOG = logging.getLogger("frieze")
 
 CHECKPOINT = "checkpoint.npz"
 """File of the work folder, written after each epoch; an interrupted run resumes from it."""
@@ -76,7 +79,6 @@ class FinetuneContext:
         save: Writes the backbone in its present state to a folder and returns its spec.
         work_dir: Folder of checkpoint and cached activations.
         on_step: Called with the steps done and the number of steps.
-        on_message: Called with messages for the user.
         write_page: Called with the folder after report.json is written, to write the HTML report.
         split_config: Its groups stay together in the validation part; None for single rows.
         options: The options, as head.json stores them.
@@ -88,7 +90,6 @@ class FinetuneContext:
     save: Callable[[Path], BackboneSpec]
     work_dir: Path
     on_step: Callable[[int, int], None]
-    on_message: Callable[[str], None]
     write_page: Callable[[Path], None]
     split_config: SplitConfig | None = None
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -196,7 +197,7 @@ def _learn(context: FinetuneContext, layers: Any, data: _Data, config: FinetuneC
             except ModelError:
                 if policy == FLOAT32:
                     raise
-        context.on_message("The loss is not finite in float16: training continues in float32.")
+        _LOG.warning("The loss is not finite in float16: training continues in float32.")
         devices = dataclasses.replace(devices, policy=FLOAT32)
         return train(devices=devices), devices
 
@@ -236,7 +237,7 @@ def _cached(
 
     lower, upper = context.backbone.split()
     maps = CachedActivations(context.work_dir / "maps", lower, images, len(data.examples))
-    context.on_message(f"Cached activations take up to {format_size(maps.n_bytes)} on disk.")
+    _LOG.info("Cached activations take up to %s on disk.", format_size(maps.n_bytes))
     maps.fill(data.split.fit_and_validation, context.on_step)
     inputs = [keras.Input(shape) for shape in maps.shapes]
     return maps, keras.Model(inputs, layers(upper(inputs)))

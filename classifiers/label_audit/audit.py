@@ -70,7 +70,7 @@ def audit_labels(
     Args:
         features: The table, N rows; those without a label are left out.
         out: The file to write, checked by `check_audit`; its columns are `findings.SCHEMA`.
-        near: Near-duplicates and nearest rows of all N rows. Frames of one file and boxes of one image are judged
+        near: Near-duplicates and nearest rows of all N rows. Frames of one file and parts of one image are judged
             without each other, as near-duplicates are.
         head: The folder of a head whose split is checked for leakage, or None.
         seed: Random seed of the folds.

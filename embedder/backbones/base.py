@@ -141,8 +141,8 @@ def no_tensorflow_error(name: str) -> ModelError:
     """Return the error for what only TensorFlow can do with a network, such as training it."""
     return ModelError(
         f"{name} is an ONNX file, which OpenVINO runs: TensorFlow can neither train it nor write it into a model.",
-        hint="Train a head on its features, and predict with that: frieze train FEATURES --out HEAD; or use a .keras"
-        " file or a SavedModel of the network.",
+        hint="Train a head on its features, and predict with that: frieze train FEATURES --out HEAD; write both as"
+        " ONNX: frieze export HEAD --format onnx --out MODEL.onnx; or use a .keras file or a SavedModel of it.",
     )
 
 

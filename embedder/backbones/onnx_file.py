@@ -6,7 +6,7 @@ Nothing of a file runs as code: an operator is one of OpenVINO's own, or the fil
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from frieze.core import InputError, ModelError, import_openvino
 from frieze.embedder.backbones.base import LAYERS, Network, OpenVINOGraph, StatedPixels, no_tensorflow_error
@@ -20,6 +20,18 @@ transformers, whose exports name their outputs so."""
 _MOST_SHOWN = 5
 
 
+class OnnxNetwork(NamedTuple):
+    """The part of an ONNX file that embeds images.
+
+    Attributes:
+        images: It as an OpenVINO model, and how it takes images.
+        output_names: Names that its output has in the file.
+    """
+
+    images: Images
+    output_names: frozenset[str]
+
+
 def open_onnx_file(request: BackboneRequest) -> Network:
     """Read an ONNX file, and find its image input and the output to take.
 
@@ -29,9 +41,7 @@ def open_onnx_file(request: BackboneRequest) -> Network:
     """
     path = Path(request.handle).absolute()
     fingerprint = hash_model(path)
-    model = read_onnx(path)
-    output = _choose_output(model, request.layer, path.stem)
-    images = find_images(_cut(output, path.stem), name=path.stem)
+    images = find_network(path, request.layer).images
     _check_size(images, request, path.stem)
     _check_pixels(images, request, path.stem)
 
@@ -50,6 +60,21 @@ def open_onnx_file(request: BackboneRequest) -> Network:
         call=refuse,
         to_openvino=complete,
     )
+
+
+def find_network(path: Path, layer: str | None) -> OnnxNetwork:
+    """Find the image input of an ONNX file, and the output to take.
+
+    Args:
+        path: The file.
+        layer: The output or inner tensor to take; None for the only output, or one named like embeddings.
+
+    Raises:
+        ModelError: The file, its input or its output can't be used.
+        InputError: OpenVINO is not installed.
+    """
+    output = _choose_output(read_onnx(path), layer, path.stem)
+    return OnnxNetwork(find_images(_cut(output, path.stem), name=path.stem), frozenset(output.get_names()))
 
 
 def _choose_output(model: Any, layer: str | None, name: str) -> Any:

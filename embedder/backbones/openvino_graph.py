@@ -40,6 +40,18 @@ class Images:
     size: tuple[int, int] | None
     batch_size: int | None
 
+    @property
+    def is_first(self) -> bool:
+        """Whether the colours are the first axis of an image: [B, 3, H, W]."""
+        return self.axis == _FIRST
+
+    def output_sides(self, size: tuple[int, int]) -> tuple[int | None, ...]:
+        """Return the shape of the output for images of H and W pixels; None for a side that is not known."""
+        model = self.model.clone()
+        sides = (_COLOURS, *size) if self.is_first else (*size, _COLOURS)
+        model.reshape([self.batch_size or -1, *sides])
+        return sides_of(model.output().get_partial_shape())
+
 
 def find_images(model: Any, *, name: str) -> Images:
     """Find out how a network takes images.
@@ -205,7 +217,7 @@ def _complete(
     output = model.get_results()[0].input_value(0)
     whole = openvino.Model([opset13.result(output)], [parameter], "network")
     whole.validate_nodes_and_infer_types()
-    rows = _to_rows(whole.get_results()[0].input_value(0), pool, size, is_first=images.axis == _FIRST)
+    rows = _to_rows(whole.get_results()[0].input_value(0), pool, size, is_first=images.is_first)
     if batch_size is None and rows.get_output_partial_shape(0)[0].is_static:
         raise ModelError(
             f"The output of {model.friendly_name} has the shape {rows.get_output_partial_shape(0)}, however many images"
@@ -237,17 +249,25 @@ def _to_rows(output: Any, pool: str | None, size: tuple[int, int], *, is_first: 
 
     values = opset13.convert(output, "f32")
     sides = sides_of(output.get_partial_shape())
-    if len(sides) == _IMAGES_RANK and _are_channels_first(sides[1:], size, is_first=is_first):
+    if are_channels_first(sides, size, is_first=is_first):
         values = opset13.transpose(values, np.array(_TO_LAST))
         sides = tuple(sides[axis] for axis in _TO_LAST)
     return pool_values(values, sides, pool, _operations())
 
 
-def _are_channels_first(sides: tuple[int | None, ...], size: tuple[int, int], *, is_first: bool) -> bool:
-    """Return whether maps are [D, h, w]: h / w is about H / W of the image; if that shows nothing, as its input is."""
-    if None in sides:
+def are_channels_first(sides: tuple[int | None, ...], size: tuple[int, int], *, is_first: bool) -> bool:
+    """Return whether an output is maps [B, D, h, w]: h / w is about H / W; if that shows nothing, as its input is.
+
+    Args:
+        sides: The output's shape, of any rank; None for any side.
+        size: H and W of the images.
+        is_first: Whether the network takes images [B, 3, H, W].
+    """
+    if len(sides) != _IMAGES_RANK:
+        return False
+    if None in sides[1:]:
         return is_first
-    first, middle, last = (math.log(side or 1) for side in sides)
+    first, middle, last = (math.log(side or 1) for side in sides[1:])
     aspect = math.log(size[0] / size[1])
     as_first, as_last = abs(middle - last - aspect), abs(first - middle - aspect)
     return is_first if math.isclose(as_first, as_last, abs_tol=1e-9) else as_first < as_last

@@ -61,14 +61,33 @@ def average_views(call: Callable[[Any], Any], views: str | None) -> Callable[[An
     if views is None:
         return call
 
-    def embed(images: Any) -> Any:
-        tf = import_tensorflow()
-        seen = VIEWS[views](images, tuple(images.shape[1:3]), _tensorflow_operations())
-        embeddings = call(tf.concat(seen, axis=0))  # [V * B, D]
-        unit = tf.math.l2_normalize(embeddings, axis=1, epsilon=_SMALLEST)
-        return tf.reduce_mean(tf.stack(tf.split(unit, len(seen))), axis=0)
+    return lambda images: mean_of_tensors(call(concat_views(images, views)), views)
 
-    return embed
+
+def concat_views(images: Any, views: str | None) -> Any:
+    """Return the views of a batch one after the other, as a TensorFlow tensor: float32 [V * B, H, W, 3].
+
+    Args:
+        images: float32 [B, H, W, 3] in [0, 1].
+        views: A key of `VIEWS`; None for the images alone.
+    """
+    if views is None:
+        return images
+    return import_tensorflow().concat(VIEWS[views](images, tuple(images.shape[1:3]), _tensorflow_operations()), axis=0)
+
+
+def mean_of_tensors(embeddings: Any, views: str | None) -> Any:
+    """Average the unit vectors of the views of each image, as a TensorFlow tensor: float32 [B, D].
+
+    Args:
+        embeddings: float32 [V * B, D], of `concat_views`.
+        views: A key of `VIEWS`; None for one vector of each image, which stays as it is.
+    """
+    if views is None:
+        return embeddings
+    tf = import_tensorflow()
+    unit = tf.math.l2_normalize(embeddings, axis=1, epsilon=_SMALLEST)
+    return tf.reduce_mean(tf.stack(tf.split(unit, _N_VIEWS[views])), axis=0)
 
 
 def _tensorflow_operations() -> ViewOperations:

@@ -55,8 +55,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> the operation that turns the image upright (CIPA DC-008, tag 274)."""
-_TRANSPOSED = (5, 6, 7, 8)
-"""Orientations that swap width and height."""
+TRANSPOSED = (5, 6, 7, 8)
+"""EXIF orientations that swap width and height."""
 
 _STRIP_PIXELS = 1 << 20
 _OPAQUE, _ALL_WHITE = 255, ((255, 255),) * 3
@@ -248,7 +248,7 @@ def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decod
         if not can_read_raw():
             raise
     except UnidentifiedImageError:
-        picture = _find_picture(data, options.max_pixels)
+        picture = to_picture(data, options.max_pixels)
         page = tiff_bands.page_for_tifffile(picture.data)
         if page is None:
             raise
@@ -318,7 +318,7 @@ def _check_size(size: tuple[int, int], options: _Options) -> None:
 
 
 def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
-    picture = _find_picture(data, options.max_pixels)
+    picture = to_picture(data, options.max_pixels)
     if options.samples.bands is not None:
         page = tiff_bands.page_for_tifffile(picture.data)
         if page is not None and tiff_bands.has_extra_bands(page):
@@ -331,7 +331,7 @@ def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack
         image.draft(None, (drafted_px, drafted_px))
         held.enter_context(DECODE_MEMORY.take(count_bytes(image, size)))
         image.load()
-        orientation = _orientation(image) or picture.orientation
+        orientation = read_orientation(image) or picture.orientation
         colours = options.heed(read_colours(image, picture.data))
         rgb, n_levels, is_cleared = _to_rgb(colours.inks_to_srgb(image), picture, samples=options.samples)
         traits = Traits.of(colours)._replace(
@@ -343,11 +343,16 @@ def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack
 def _upright(stored: Decoded, orientation: int | None) -> Decoded:
     if orientation not in _UPRIGHT:
         return stored
-    size = stored.size[::-1] if orientation in _TRANSPOSED else stored.size
+    size = stored.size[::-1] if orientation in TRANSPOSED else stored.size
     return stored._replace(image=stored.image.transpose(_UPRIGHT[orientation]), size=size)
 
 
-def _find_picture(data: bytes, max_pixels: int) -> Picture:
+def to_picture(data: bytes, max_pixels: int) -> Picture:
+    """Return the picture of a file that Pillow reads, without what would mislead it.
+
+    Raises:
+        ImageError: It is a camera's raw file, or an unusual PNG.
+    """
     if data.startswith(tiff_pages.SIGNATURES):
         return find_picture(data, max_pixels=max_pixels)
     raw = raw_name(data)
@@ -358,7 +363,7 @@ def _find_picture(data: bytes, max_pixels: int) -> Picture:
     return Picture(png_chunks.without_misleading_texts(data))
 
 
-def _orientation(image: Image.Image) -> int | None:
+def read_orientation(image: Image.Image) -> int | None:
     """Return the EXIF orientation; None for none or broken EXIF data."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)

@@ -30,6 +30,21 @@ def read_size(data: bytes) -> tuple[int, int] | None:
         return None
 
 
+def read_orientation(data: bytes) -> int:
+    """Return the EXIF orientation that stands behind the size; 1 where the header can't be read.
+
+    >>> read_orientation(bytes.fromhex("ff0af8be0100"))
+    1
+    """
+    try:
+        bits = _Bits(_codestream(data))
+    except (struct.error, IndexError):
+        return 1
+    _read_size(bits)
+    is_all_default = bits.take(1)
+    return 1 + bits.take(3) if not is_all_default and bits.take(1) else 1
+
+
 class _Bits:
     """Reads unsigned numbers, the lowest bit first."""
 

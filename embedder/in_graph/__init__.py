@@ -7,10 +7,11 @@ from frieze.core import import_tensorflow
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.base import freeze
 from frieze.embedder.in_graph.decode import decode_bytes
+from frieze.embedder.in_graph.onnx_model import ONNX_INPUT, ONNX_OUTPUT, to_onnx
 from frieze.embedder.in_graph.resize import resize_pixels
 from frieze.features import BackboneSpec
 
-__all__ = ["decode_batch", "fit_batch", "freeze_with"]
+__all__ = ["ONNX_INPUT", "ONNX_OUTPUT", "decode_batch", "fit_batch", "freeze_with", "to_onnx"]
 
 
 def decode_batch(data: Any, spec: BackboneSpec) -> Any:

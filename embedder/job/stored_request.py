@@ -29,7 +29,21 @@ _OF_BACKBONE = (
     ),
 )
 """Options that shape the rows of one backbone, and mean nothing for another."""
-_OF_SOURCE = ("labels", "image", "id", "label", "label_from", "query", "boxes", "frames", "exclude")
+_OF_SOURCE = (
+    "labels",
+    "image",
+    "id",
+    "label",
+    "label_from",
+    "query",
+    "boxes",
+    "box_columns",
+    "tiles",
+    "frames",
+    "exclude",
+)
+_PARTS = ("boxes", "box_columns", "tiles")
+"""Options of which one at most says which parts of images are rows."""
 _OF_RUN = ("max_pixels", "max_bytes", "accept_truncated", "image_timeout", "engine", "accept_drift", "stats")
 _NAMES = ("backbone", *_OF_BACKBONE, *_OF_SOURCE, *_OF_RUN)
 
@@ -62,6 +76,8 @@ def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: An
         names += _OF_BACKBONE
     if "labels" in changed:  # names of columns belong to the file
         names += ["label", "label_from"] if has_columns(source) else ["label", "label_from", "id"]
+    if any(name in changed and given[name] for name in _PARTS):
+        names += [name for name in _PARTS if name not in given]
     return names
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from frieze.core import OUT_OF_MEMORY, ImageError, Rows, TablePath
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.features import Failure
 
@@ -73,8 +73,11 @@ class SourceOptions:
         label_from: A regular expression: its first match in an image's id gives the label; None for `labels`.
         query: The query that chooses the images of a database.
         boxes: File or folder of boxes, each of which is a row in place of its image; None for whole images.
+        box_columns: Four columns of a table, in which each row has its box: `x,y,width,height`; None for whole images.
+        tiles: The tiles of each image, each of which is a row: `ROWSxCOLUMNS[+OVERLAP%]`; None for whole images.
         frames: Which frames of files with several are rows: `first`, `all`, a number, or seconds of a video as `2s`.
         max_bytes: Size of the largest file that is read.
+        max_pixels: Largest width times height of an image that is decoded to list it.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
         allow_private: Whether images of the web may be at addresses that are not public.
@@ -89,8 +92,11 @@ class SourceOptions:
     label_from: str | None = None
     query: str | None = None
     boxes: str | None = None
+    box_columns: str | None = None
+    tiles: str | None = None
     frames: str = "first"
     max_bytes: int = MAX_BYTES
+    max_pixels: int = MAX_PIXELS
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
     allow_private: bool = False
@@ -110,7 +116,7 @@ class SourceOptions:
 
     def to_json(self) -> dict[str, Any]:
         """Return the options that decide which images and labels are listed, as stored with a table."""
-        names = ("image", "id", "label", "label_from", "query", "boxes")
+        names = ("image", "id", "label", "label_from", "query", "boxes", "box_columns", "tiles")
         columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         columns |= {"frames": self.frames} if self.frames != "first" else {}
         return {"labels": self.labels} | columns | ({"exclude": list(self.exclude)} if self.exclude else {})

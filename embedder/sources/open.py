@@ -16,9 +16,13 @@ from frieze.core import ImageError, InputError, counted, is_remote
 from frieze.embedder.images.decode import MAX_BYTES
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.embedder.sources.base import File, Source, SourceOptions
+from frieze.embedder.sources.boxes.box import BoxFile, check_one_choice
+from frieze.embedder.sources.boxes.columns import parse_box_columns
 from frieze.embedder.sources.boxes.crop import read_part
 from frieze.embedder.sources.boxes.expand import with_boxes
+from frieze.embedder.sources.boxes.from_columns import with_column_boxes
 from frieze.embedder.sources.boxes.read import read_boxes
+from frieze.embedder.sources.boxes.tiles import parse_tiles, with_tiles
 from frieze.embedder.sources.bucket import open_remote
 from frieze.embedder.sources.entry_points import is_registered, open_registered, read_registered
 from frieze.embedder.sources.exclude import ExcludePatterns
@@ -86,19 +90,19 @@ def open_source(source: Any, options: SourceOptions) -> Source:
             f"`label_from` and `labels={options.labels!r}` both say where labels come from.",
             hint="Leave one of the two out.",
         )
-    boxes = None if options.boxes is None else read_boxes(options.boxes)
+    boxes = _read_parts(options)
     if options.labels in LABELS:
         opened = _open(source, options)
-        _check_has_columns(opened, {"image": options.image, "id": options.id, "label": options.label})
+        _check_has_columns(opened, {name: getattr(options, name) for name in ("image", "id", "label", "box_columns")})
     else:
         labels = read_labels_of_source(options)  # first: its errors are raised before a million files are listed
         opened = _open(source, dataclasses.replace(options, label=None))
-        _check_has_columns(opened, {"image": options.image})
+        _check_has_columns(opened, {"image": options.image, "box_columns": options.box_columns})
         opened = join_labels(opened, labels)
     opened = _without_excluded(opened, options)
     rule = FrameRule.of(options.frames)
     opened = opened if rule is None else _with_frames(opened, source, rule)
-    opened = opened if boxes is None else with_boxes(opened, boxes)
+    opened = _with_parts(opened, boxes, options)
     if len(opened.listing.images) == 0 and not opened.listing.failures:
         raise _no_images_error(opened, source)
     opened = opened if pattern is None else label_from_paths(opened, pattern)
@@ -120,6 +124,27 @@ def _with_frames(opened: Source, source: Any, rule: FrameRule) -> Source:
             hint="Leave `frames` out, or give the folder of the files.",
         )
     return opened
+
+
+def _read_parts(options: SourceOptions) -> BoxFile | None:
+    """Read the file of boxes, if there is one, and check the other choices of parts before images are listed."""
+    check_one_choice(boxes=options.boxes, box_columns=options.box_columns, tiles=options.tiles)
+    if options.box_columns is not None:
+        parse_box_columns(options.box_columns)
+    if options.tiles is not None:
+        parse_tiles(options.tiles)
+    return None if options.boxes is None else read_boxes(options.boxes)
+
+
+def _with_parts(source: Source, boxes: BoxFile | None, options: SourceOptions) -> Source:
+    """Replace images by the parts of them that are rows."""
+    max_pixels = options.max_pixels
+    if boxes is not None:
+        return with_boxes(source, boxes, max_pixels=max_pixels)
+    if options.box_columns is not None:
+        has_labels = options.labels in LABELS
+        return with_column_boxes(source, options.box_columns, has_labels=has_labels, max_pixels=max_pixels)
+    return source if options.tiles is None else with_tiles(source, options.tiles, max_pixels=max_pixels)
 
 
 def _without_excluded(source: Source, options: SourceOptions) -> Source:

@@ -1,5 +1,6 @@
 """`frieze.audit`: near-duplicates and neighbours come from a temporary index, the rest from the heads."""
 
+import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ from frieze.reports.html import check_page
 if TYPE_CHECKING:
     from frieze.classifiers import Neighbourhood
     from frieze.indexing import Index
+
+_LOG = logging.getLogger("frieze")
 
 
 def audit(
@@ -72,7 +75,7 @@ def audit(
     frieze.classifiers.check_audit(table, findings_path, head=split, seed=seed, force=force)
     columns = cut_columns(table)
     if columns:
-        terminal.show_note(f"{cut_rows(columns)} are judged without each other, as near-duplicates are.")
+        _LOG.warning("Note: %s are judged without each other, as near-duplicates are.", cut_rows(columns))
     near, min_score = _neighbourhood(table, findings_path, min_score)
     rows: list[Finding] = []
     with terminal.spinner("Auditing"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from frieze.features import Features
 if TYPE_CHECKING:
     from frieze.classifiers import SplitConfig
     from frieze.indexing import Index
+
+_LOG = logging.getLogger("frieze")
 
 
 @contextlib.contextmanager
@@ -67,8 +70,8 @@ def find_duplicate_groups(index: "Index", *, min_score: float | None = None) -> 
     if not can_compare() or document["n_unreadable"]:
         sets = _join_sets([*sets, *document["look_alikes"]])
         for note in document["notes"]:
-            terminal.show_note(note)
-        terminal.show_note("Images that look alike count as duplicates here.")
+            _LOG.warning("Note: %s", note)
+        _LOG.warning("Note: images that look alike count as duplicates here.")
     # Numbered by their first rows: scores of equally tight sets differ by rounding.
     for number, group in enumerate(sorted(sorted(rows[name] for name in one["ids"]) for one in sets)):
         groups[group] = number
@@ -92,10 +95,13 @@ def number_groups(table: Features, near: Path) -> Rows:
         near: A path beside which a temporary index of the table may be written.
 
     Returns:
-        int64 [N]; a row without a duplicate is a group of its own.
+        int64 [N], equal also for frames of one file and parts of one image; a row that is alone is a group of its own.
     """
+    import frieze.classifiers
+
     with temporary_index(table, near) as index:
         groups = find_duplicate_groups(index).groups
+    groups = frieze.classifiers.join_groups(groups, frieze.classifiers.number_wholes(table.rows))
     return np.where(groups >= 0, groups, groups.max(initial=-1) + 1 + np.arange(len(groups)))
 
 
@@ -114,14 +120,33 @@ def split_by_group(config: "SplitConfig", table: Features, near: Path, *, group:
 
 
 def keep_together(config: "SplitConfig", table: Features) -> "SplitConfig":
-    """Return a split that keeps frames of one file and boxes of one image on one side, unless the user said how."""
+    """Return a split that keeps frames of one file and parts of one image on one side, unless the user said how."""
     if config.group or config.column:
+        _note_divided(table, config.column or config.group or "")
         return config
     columns = cut_columns(table)
     if not columns:
         return config
-    terminal.show_note(f"{cut_rows(columns)} stay on one side of the split, as with `group='{columns[0]}'`.")
+    _LOG.warning("Note: %s stay on one side of the split, as with `group='%s'`.", cut_rows(columns), columns[0])
     return dataclasses.replace(config, group=columns[0])
+
+
+def _note_divided(table: Features, column: str) -> None:
+    """Say where the user's own column has several values in one file or image."""
+    import frieze.classifiers
+
+    columns = cut_columns(table)
+    if not columns or column not in table.rows.column_names:
+        return
+    n_divided, n_wholes = frieze.classifiers.count_divided(table.rows, column)
+    if n_divided:
+        _LOG.warning(
+            "Note: %s have several values of `%s` (%s of %s), so that they may be on both sides of the split.",
+            cut_rows(columns),
+            column,
+            f"{n_divided:,}",
+            f"{n_wholes:,}",
+        )
 
 
 def cut_columns(table: Features) -> tuple[str, ...]:

@@ -39,8 +39,13 @@ def check_out(out: Path, *, force: bool) -> None:
 
 def write_document(folder: Path, fields: dict[str, Any]) -> None:
     """Write export.json into an exported model's folder."""
+    core.write_with_checksums(folder, NAME, describe_export(fields))
+
+
+def describe_export(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what an exported model says of itself: its contract, the versions of libraries, and the given fields."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    core.write_with_checksums(folder, NAME, {"contract": _CONTRACT, "kind": "export", "versions": versions} | fields)
+    return {"contract": _CONTRACT, "kind": "export", "versions": versions} | fields
 
 
 def read_document(folder: core.TablePath) -> dict[str, Any]:
@@ -62,9 +67,10 @@ def read_document(folder: core.TablePath) -> dict[str, Any]:
     return document
 
 
-def count_bytes(folder: Path) -> int:
-    """Return the size of an exported model on disk."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def count_bytes(path: Path) -> int:
+    """Return the size of a file, or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(one.stat().st_size for one in files if one.is_file())
 
 
 def draw_samples(image_size: tuple[int, int]) -> np.ndarray:

@@ -1,77 +1,135 @@
-"""`frieze.export`: preprocessing, backbone and head in one SavedModel."""
+"""`frieze.export`: backbone and head in one model, a SavedModel or an ONNX file; and tables for other programs."""
 
-import dataclasses
-import io
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frieze import core, terminal
 from frieze import features as stored
 from frieze.api.export_builtin import export_built_in
-from frieze.api.export_folder import N_SAMPLES, check_out, count_bytes, draw_samples, write_document
-from frieze.api.folder_kinds import check_kind
-from frieze.api.paths import scratch_folder, to_local_path
+from frieze.api.export_folder import N_SAMPLES, check_out, count_bytes, write_document
+from frieze.api.export_onnx import check_onnx, write_onnx
+from frieze.api.export_samples import ExportSamples
+from frieze.api.exports.formats import TABLE_FORMATS, export_table
+from frieze.api.folder_kinds import check_kind, folder_kind
+from frieze.api.paths import is_url, to_local_path
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from frieze.classifiers import Head
     from frieze.embedder import Backbone
 
-_BUILT_IN = "builtin"
-_TOLERANCE = 1e-3  # of a probability: another order of summation changes one by far less, another network by far more
+_BUILT_IN, _SAVED_MODEL = "builtin", "savedmodel"
 
 
-def export(head: str | Path, *, out: str | Path, force: bool = False) -> dict[str, Any]:
-    """Write a head with its backbone and preprocessing as one SavedModel that needs TensorFlow alone.
+def export(
+    head: str | Path,
+    *,
+    out: str | Path,
+    format: str = _SAVED_MODEL,  # noqa: A002  the option's own name
+    predictions: str | Path | None = None,
+    vectors: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write a head with its backbone as a model that runs without Frieze, or a table of features for other programs.
 
-    A head's model has three signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`,
-    uint8 [N, H, W, 3] of any size. Both return `probabilities`, float32 [N, C], and `prediction`, string [N].
-    `network`, for conversion to TFLite, ONNX and OpenVINO, takes `pixels`, uint8 [N, H, W, 3] of the network's input
-    size, and returns `probabilities` alone. Before the model appears at `out` it is loaded again and compared with the
-    head. `builtin` exports the built-in backbone alone as a TensorFlow Hub module.
+    A SavedModel has preprocessing, backbone and head in one, and needs TensorFlow alone. A head's model has three
+    signatures: `serving_default` takes `image_bytes`, string [N], and `pixels` takes `pixels`, uint8 [N, H, W, 3] of
+    any size. Both return `probabilities`, float32 [N, C], and `prediction`, string [N]. `network`, for conversion to
+    TFLite, ONNX and OpenVINO, takes `pixels`, uint8 [N, H, W, 3] of the network's input size, and returns
+    `probabilities` alone. Before the model appears at `out` it is loaded again and compared with the head. `builtin`
+    exports the built-in backbone alone as a TensorFlow Hub module. An ONNX file takes `pixels` as `network` does and
+    returns `probabilities`; it is checked in the same way, by ONNX Runtime.
 
     Args:
-        head: The head's folder, or `builtin`.
-        out: Folder of the SavedModel.
-        force: Replace an existing exported model; any other folder stays.
+        head: The head's folder, or `builtin`; for the format of a table the folder of a table of features.
+        out: Folder of the SavedModel, or the ONNX file; for the format of a table its file or folder.
+        format: `savedmodel`, or `onnx` (pip install 'frieze[onnx]'), also of a head on an ONNX backbone; of a table
+            `csv`: a file of ids, labels and all other columns.
+        predictions: Of a table: a head, whose predictions become the columns `prediction`, `probability` and, where it
+            abstains, `abstained`.
+        vectors: Of a table: add the vectors, as columns `embedding_0`, `embedding_1` and so on.
+        force: Replace an existing export; anything else stays.
 
     Returns:
-        `out`, `head` (its kind), `backbone`, `classes`, `checked` (images), `largest_difference` of a probability
-        between the two, in [0, 1], `bytes`, `seconds`, and `stale` as in `evaluate`; for `builtin` `out`, `backbone`,
-        `dim`, `checked`, `least_cosine` between the two, `bytes` and `seconds`.
+        `out`, `format`, `head` (its kind), `backbone`, `classes`, `checked` (images), `largest_difference` of a
+        probability between the two, in [0, 1], `bytes`, `seconds`, and `stale` as in `evaluate`; for `builtin` `out`,
+        `backbone`, `dim`, `checked`, `least_cosine` between the two, `bytes` and `seconds`. Of a table `out`, `format`,
+        `rows`, `opened_by` (what to type), `bytes`, `notes`, `seconds`, and `stale` of the head that predicts.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
     """
+    if format in TABLE_FORMATS:
+        return export_table(head, to_local_path(out), format, predictions=predictions, vectors=vectors, force=force)
+    _check_of_model(head, format, predictions=predictions, vectors=vectors)
+    if str(head) == _BUILT_IN and not Path(head).exists():
+        return _export_built_in(to_local_path(out), format, force=force)
+    return _export_model(head, to_local_path(out), format, force=force)
+
+
+def _check_of_model(head: str | Path, format_name: str, **of_tables: Any) -> None:
+    """Check what is asked for in the format of a model.
+
+    Raises:
+        InputError: There is no such format, an option of tables is given, or `head` is a table.
+    """
+    if format_name not in MODEL_FORMATS:
+        names = ", ".join([*MODEL_FORMATS, *TABLE_FORMATS])
+        raise core.InputError(f"There is no format {format_name}.", hint=f"Use one of: {names}.")
+    hint = f"Name the format of a table with `format`: {', '.join(TABLE_FORMATS)}."
+    for name, value in of_tables.items():
+        if value:
+            raise core.InputError(
+                f"`{name}` is for exports of tables, and `format={format_name!r}` is a model.", hint=hint
+            )
+    if not is_url(head) and folder_kind(to_local_path(head)) == "features":
+        raise core.InputError(f"{head} is a table of features; expected a head.", hint=hint)
+
+
+def _export_built_in(out: Path, format_name: str, *, force: bool) -> dict[str, Any]:
+    if format_name != _SAVED_MODEL:
+        raise core.InputError(
+            f"The built-in backbone alone is exported as a SavedModel, not as {format_name}.",
+            hint="Leave `format` out, or export a head, which brings its backbone along.",
+        )
+    return export_built_in(out, force=force)
+
+
+def _export_model(head: str | Path, out: Path, format_name: str, *, force: bool) -> dict[str, Any]:
     import frieze.classifiers
     import frieze.embedder
 
-    started = time.perf_counter()
-    model_path = to_local_path(out)
-    if str(head) == _BUILT_IN and not Path(head).exists():
-        return export_built_in(model_path, force=force)
+    started, model_format = time.perf_counter(), MODEL_FORMATS[format_name]
     check_kind(to_local_path(head), "head")
-    check_out(model_path, force=force)
+    model_format.check(out, force=force)
     opened = frieze.classifiers.open_head(to_local_path(head))
     hint = "Embed the images with a backbone, and train on that."
     stored.check_can_embed(opened.spec, where=str(head), hint=hint)
     with terminal.spinner("Exporting"):
         backbone = frieze.embedder.reopen_backbone(opened.spec, where=str(head))
-        with core.new_folder(model_path, replace=force) as folder:
-            _write(folder, opened, backbone)
-            checks = {"checked": N_SAMPLES, "largest_difference": _check(folder, opened, backbone, model_path)}
-            fields = {"head": opened.document["head"], "classes": opened.classes.tolist(), **checks}
-            sources = {"backbone": opened.spec.to_json(), "features": opened.document["features"]}
-            write_document(folder, sources | fields)
-    return fields | {
-        "out": str(model_path),
+        checks = model_format.write(opened, backbone, out, force=force)
+    return checks | {
+        "out": str(out),
+        "format": format_name,
+        "head": opened.document["head"],
+        "classes": opened.classes.tolist(),
         "backbone": opened.spec.name,
-        "bytes": count_bytes(model_path),
+        "bytes": count_bytes(out),
         "stale": opened.staleness(),
         "seconds": time.perf_counter() - started,
     }
+
+
+def _write_saved_model(head: "Head", backbone: "Backbone", out: Path, *, force: bool) -> dict[str, Any]:
+    """Write a SavedModel that gives the probabilities of the head; return `checked` and `largest_difference`."""
+    with core.new_folder(out, replace=force) as folder:
+        _write(folder, head, backbone)
+        checks = {"checked": N_SAMPLES, "largest_difference": _check(folder, head, backbone, out)}
+        fields = {"head": head.document["head"], "classes": head.classes.tolist(), **checks}
+        sources = {"backbone": head.spec.to_json(), "features": head.document["features"]}
+        write_document(folder, sources | fields)
+    return checks
 
 
 def _write(folder: Path, head: "Head", backbone: "Backbone") -> None:
@@ -125,51 +183,32 @@ def _check(folder: Path, head: "Head", backbone: "Backbone", out: Path) -> float
     Raises:
         ModelError: One is too large, or another class is predicted.
     """
-    import numpy as np
-
     tf = core.import_tensorflow()
-    pixels = draw_samples(head.spec.image_size)
-    files = [_to_png(one) for one in pixels]
-    expected = head.probabilities(_embed(files, backbone, out))
+    samples = ExportSamples(head, backbone, out)
     signatures = tf.saved_model.load(str(folder)).signatures
     labelled = (
-        signatures["pixels"](pixels=tf.constant(pixels)),
-        signatures["serving_default"](image_bytes=tf.constant(files)),
+        signatures["pixels"](pixels=tf.constant(samples.pixels)),
+        signatures["serving_default"](image_bytes=tf.constant(samples.files)),
     )
-    outputs = (*labelled, signatures["network"](pixels=tf.constant(pixels)))
-    difference = float(max(np.abs(one["probabilities"].numpy() - expected).max() for one in outputs))
-    are_same = all(_predicts_the_same(one["prediction"].numpy(), head, expected) for one in labelled)
-    if not (difference <= _TOLERANCE and are_same):
-        raise core.ModelError(
-            f"The exported model is not {head.path}: on {len(pixels)} images its probabilities differ by up to"
-            f" {difference:.2g} (at most {_TOLERANCE} is allowed){'' if are_same else ', and its predictions too'}.",
-            hint=f"Nothing was written. Use the head itself: frieze predict {head.path} SOURCE --out FILE.parquet",
-        )
-    return difference
+    outputs = (*labelled, signatures["network"](pixels=tf.constant(samples.pixels)))
+    probabilities = [one["probabilities"].numpy() for one in outputs]
+    return samples.check(probabilities, [[name.decode() for name in one["prediction"].numpy()] for one in labelled])
 
 
-def _predicts_the_same(names: "np.ndarray", head: "Head", expected: core.Floats) -> bool:
-    """Return whether the predicted classes are the head's; of equal probabilities either may win."""
-    columns = {name.encode(): column for column, name in enumerate(head.classes)}
-    of_names = [row[columns[name]] if name in columns else -1.0 for name, row in zip(names, expected, strict=True)]
-    return bool((expected.max(axis=1) - of_names <= _TOLERANCE).all())
+class _ModelFormat(NamedTuple):
+    """A format of models.
+
+    Attributes:
+        check: (out, force) -> nothing; raises an InputError where `out` can't be written.
+        write: (head, backbone, out, force) -> `checked` and `largest_difference`.
+    """
+
+    check: Callable[..., None]
+    write: Callable[..., dict[str, Any]]
 
 
-def _to_png(pixels: "np.ndarray") -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def _embed(files: list[bytes], backbone: "Backbone", out: Path) -> core.Floats:
-    """Embed as `embed` does, but always in float32, as the exported model does."""
-    import frieze.embedder
-
-    exact = dataclasses.replace(backbone, spec=dataclasses.replace(backbone.spec, precision="float32"))
-    with scratch_folder(out) as folder:
-        paths = [folder / f"{number}.png" for number in range(len(files))]
-        for path, data in zip(paths, files, strict=True):
-            path.write_bytes(data)
-        return frieze.embedder.embed_images(paths, exact)
+MODEL_FORMATS = {
+    _SAVED_MODEL: _ModelFormat(check_out, _write_saved_model),
+    "onnx": _ModelFormat(check_onnx, write_onnx),
+}
+"""Name -> format of a model."""

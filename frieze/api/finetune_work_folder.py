@@ -3,14 +3,16 @@
 import contextlib
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from frieze import core, terminal
+from frieze import core
 from frieze.features import Features
 
+_LOG = logging.getLogger("frieze")
 _OPTIONS = "options.json"
 """File of the options that the run was started with."""
 _REPLACES = "replaces"
@@ -106,9 +108,7 @@ def discard_if_changed(work: Path, table: Features, *, head: Path | None) -> Non
         "head": None if head is None else hash_head(head),
     }
     if path.exists() and core.read_json(path, hint=f"Remove {work}") != state:
-        terminal.show_message(
-            "The images, their labels or the head have changed since this run began: it starts again."
-        )
+        _LOG.warning("The images, their labels or the head have changed since this run began: it starts again.")
         _discard(work, keep={"features", _OPTIONS})
     core.write_json(path, state)
 

@@ -1,6 +1,7 @@
 """`frieze.finetune`: train the top of a backbone, starting from a head on its features."""
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from frieze.classifiers import FinetuneConfig, FinetuneContext, Head, SplitConfig
     from frieze.embedder import BackboneRequest, SourceOptions, TrainableBackbone
 
+_LOG = logging.getLogger("frieze")
 _N_CHECKED, _TOLERANCE = 8, 1e-3  # of a cosine; another order of summation changes it by far less
 
 
@@ -111,7 +113,7 @@ def _finetune(
     can_replace = force or may_replace(model_path, before)
     frieze.classifiers.check_head(model_path, force=can_replace)
     resolved = resolve_finetune_options(given, before if before.get("source") == str(source) else {})
-    terminal.show_changes(resolved.to_json())
+    terminal.log_changes(resolved.to_json())
     options = FinetuneOptions(source=str(source), trust_backbone=trust_backbone, **resolved.options)
     config = _to_config(options)
     replaces = hash_head(model_path) if can_replace else None
@@ -130,7 +132,7 @@ def _run(out: Path, work: Path, options: FinetuneOptions, *, config: "FinetuneCo
     table = _open_table(work, options, request)
     discard_if_changed(work, table, head=None if options.head is None else to_local_path(options.head))
     probe = _open_probe(table, work, options, trainable)
-    terminal.show_message(f"Fine-tuning {trainable.free}: {trainable.n_free:,} numbers.")
+    _LOG.info("Fine-tuning %s: %s numbers.", trainable.free, f"{trainable.n_free:,}")
     with terminal.progress("Fine-tuning", "steps") as step:
         context = _to_context(trainable, table, out, work, step, trust=request.trust)
         context = dataclasses.replace(
@@ -225,8 +227,8 @@ def _open_table(work: Path, options: FinetuneOptions, request: "BackboneRequest"
             options.source, work / "features", request=request, options=job_options, progress=step
         )
     for reason, n_failed in document["failures"].items():
-        terminal.show_message(f"{n_failed:,} can't be used and are left out: {reason}.")
-    terminal.show_pixel_range(document)
+        _LOG.warning("%s can't be used and are left out: %s.", f"{n_failed:,}", reason)
+    terminal.log_pixel_range(document)
     return open_table(work / "features")
 
 
@@ -281,9 +283,10 @@ def _validation_split(table: stored.Features, work: Path, probe: "Head") -> "Spl
     if group is None:
         return None
     if group != "duplicates" and group not in table.rows.column_names:
-        terminal.show_note(
-            f"the images have no column {group} now, which kept the probe's test images apart: for validation images of"
-            " one group may be trained on."
+        _LOG.warning(
+            "Note: the images have no column %s now, which kept the probe's test images apart: for validation images of"
+            " one group may be trained on.",
+            group,
         )
         return None
     return split_by_group(frieze.classifiers.SplitConfig(), table, work / "probe", group=group)
@@ -327,9 +330,7 @@ def _to_context(
         _check_written(written, trainable, read(np.arange(min(_N_CHECKED, len(table)))))
         return dataclasses.replace(written.spec, handle=str(out), name=out.name)
 
-    return frieze.classifiers.FinetuneContext(
-        trainable, read, save, work, step, terminal.show_message, head_page("Fine-tuned")
-    )
+    return frieze.classifiers.FinetuneContext(trainable, read, save, work, step, head_page("Fine-tuned"))
 
 
 def _check_written(written: Any, trainable: "TrainableBackbone", pixels: Any) -> None:

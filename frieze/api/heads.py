@@ -14,6 +14,7 @@ from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
 from frieze.api.label_source import open_labelled, open_labelled_as
 from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path, to_local_path
 from frieze.api.remembered_options import TrainOptions, resolve_train_options
+from frieze.api.result_tables import Predictions
 from frieze.core import InputError
 from frieze.reports.html import PAGE_NAME, head_page
 
@@ -257,12 +258,12 @@ def predict(
     head: str | Path,
     source: Any,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     scores: bool = False,
     force: bool = False,
     ray: str | None = None,
     cpus_per_worker: int | None = None,
-) -> dict[str, Any]:
+) -> Predictions:
     """Predict the labels of stored features, or of new images.
 
     Args:
@@ -270,16 +271,18 @@ def predict(
         source: A table of features, or images as `embed` takes them, or a single image: a path, uint8 pixels [H, W, 3]
             or [n, H, W, 3], PIL images; they go through the head's own backbone. By default the id of an image in
             memory is its number, from 0.
-        out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix.
+        out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix. By default these are
+            returned.
         scores: Add a column `score_CLASS` for each class.
         force: Replace an existing file.
         ray: `auto` or the address of a Ray cluster, whose machines embed the images, or predict the table's parts.
         cpus_per_worker: Cores of each worker that embeds; by default one worker per GPU, or one per machine.
 
     Returns:
-        `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what is not read of
-        the source, `narrow_range`, `first_of_several`, `colour_profiles`, `converted_profiles`, `unusable_profiles` and
-        `white_by_transparency`, as in `embed`.
+        A dict that turns into a data frame: `predictions` without `out`, a dict of id, prediction and probability a
+        row; `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what is not read
+        of the source, `narrow_range`, `first_of_several`, `colour_profiles`, `converted_profiles`, `unusable_profiles`
+        and `white_by_transparency`, as in `embed`.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
@@ -287,23 +290,26 @@ def predict(
     import frieze.classifiers
     import frieze.embedder
 
-    head_path, out_path = to_local_path(head), to_local_path(out)
+    head_path, out_path = to_local_path(head), None if out is None else to_local_path(out)
     check_kind(head_path, "head")
-    frieze.classifiers.check_predictions(out_path, force=force)  # before the hours of embedding, not after
+    if out_path is not None:
+        frieze.classifiers.check_predictions(out_path, force=force)  # before the hours of embedding, not after
     if isinstance(source, str | Path) and folder_kind(to_local_or_bucket_path(source)) == "features":
         if cpus_per_worker is not None:
             message = f"{source} is embedded already, and each of its parts is predicted on one core."
             raise core.InputError(message, hint="Leave `cpus_per_worker` out.")
         table = open_table(source)
-        return frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force, ray=ray)
+        return Predictions(
+            frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force, ray=ray)
+        )
     options = frieze.embedder.JobOptions(
         source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
     )
     with scratch_folder(out_path) as folder:
-        image_info = _embed_for(head, source, folder, options, command=f"frieze predict {head} FEATURES --out {out}")
+        image_info = _embed_for(head, source, folder, options, command=f"frieze predict {head} FEATURES")
         table = open_table(folder)
         document = frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force)
-        return document | image_info | {"failures": list_failures(folder)}
+        return Predictions(document | image_info | {"failures": list_failures(folder)})
 
 
 def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, command: str) -> dict[str, Any]:

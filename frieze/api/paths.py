@@ -2,11 +2,20 @@
 
 import contextlib
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from frieze.api.folder_kinds import check_kind
-from frieze.core import InputError, TablePath, is_remote, temporary_folder, to_table_path, translate_io_errors
+from frieze.core import (
+    InputError,
+    TablePath,
+    is_remote,
+    locked_temporary_folder,
+    temporary_folder,
+    to_table_path,
+    translate_io_errors,
+)
 from frieze.features import Features, open_features
 
 
@@ -58,11 +67,13 @@ def is_url(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def scratch_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out`: vectors may be too many for the system's temporary folder."""
+def scratch_folder(out: Path | None) -> Iterator[Path]:
+    """Yield a temporary folder beside `out`: vectors may be too many for the system's, which is for None."""
     with contextlib.ExitStack() as stack:
-        with translate_io_errors(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-            folder = stack.enter_context(temporary_folder(out)) / "files"  # the folder itself is locked: a table is not
+        with translate_io_errors(out or Path(tempfile.gettempdir())):
+            if out is not None:
+                out.parent.mkdir(parents=True, exist_ok=True)
+            locked = locked_temporary_folder() if out is None else temporary_folder(out)
+            folder = stack.enter_context(locked) / "files"  # the folder itself is locked: a table is not
             folder.mkdir()
         yield folder

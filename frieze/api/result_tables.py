@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from frieze.core import check_table_file, write_table_file
+from frieze.core import InputError, check_table_file, counted, write_table_file
 from frieze.features import import_library
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ _FIRST_GROUPS = GROUPS.names[:6]
 _OF_KEEPER = {"keep": True, "kind": None, "score": None, "overlap": 1.0}
 
 
-_SHOWN_HITS = 5
+_SHOWN_HITS, _SHOWN_ROWS = 5, 10
 
 
 class SearchResult(dict[str, Any]):
     """The document of `frieze.search`, a dict, that prints as its hits and turns into a data frame."""
 
     def __repr__(self) -> str:
-        lines = [f"SearchResult({len(self['queries'])} queries, k={self['k']}, {self['index']!r})"]
+        lines = [f"SearchResult({counted(len(self['queries']), 'query', 'queries')}, k={self['k']}, {self['index']!r})"]
         for row in hit_rows(self):
             if row["rank"] <= _SHOWN_HITS:
                 label = "" if row["label"] is None else f"  {row['label']}"
@@ -67,6 +67,26 @@ class SearchResult(dict[str, Any]):
         """
         rows = hit_rows(self)
         return import_library("pandas").DataFrame(rows, columns=None if rows else HITS.names)
+
+
+class Predictions(dict[str, Any]):
+    """The document of `frieze.predict`, a dict, that prints its predictions and turns into a data frame."""
+
+    def __repr__(self) -> str:
+        rows = self.get("predictions", ())
+        lines = [f"Predictions({counted(self['rows'], 'row')}, {self['failed']:,} failed)"]
+        lines += [f"  {row['id']}  {row['prediction']}  {row['probability']:.4f}" for row in rows[:_SHOWN_ROWS]]
+        return "\n".join([*lines, "  ..."] if len(rows) > _SHOWN_ROWS else lines)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas.DataFrame with a row per image: id, prediction, probability, and what else was asked for.
+
+        Raises:
+            InputError: They are in a file, or pandas is not installed.
+        """
+        if "predictions" not in self:
+            raise InputError(f"The predictions are in {self['out']}.", hint="Read that file, or predict without `out`.")
+        return import_library("pandas").DataFrame(self["predictions"])
 
 
 def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:

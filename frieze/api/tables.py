@@ -57,6 +57,8 @@ def embed(
     label_from: str | None = None,
     query: str | None = None,
     boxes: str | Path | None = None,
+    box_columns: str | None = None,
+    tiles: str | None = None,
     frames: str | int | None = None,
     exclude: str | Sequence[str] = (),
     allow_private: bool = False,
@@ -126,8 +128,12 @@ def embed(
         label_from: A regular expression in place of `labels`: its first match in the path below the source gives the
             label, by its group (`batch_([0-9]+)/`) or as a whole.
         query: The query that returns the images of a SQLite or DuckDB file: a column of paths or bytes, and any others.
-        boxes: A file or folder of boxes (COCO, Pascal VOC, labelme, or a table with a path and x, y, width, height in
-            pixels): each box is a row in place of its image, with the id `IMAGE#x,y,w,h` and the box's label.
+        boxes: A file or folder of boxes (COCO, YOLO, Pascal VOC, labelme, or a table with a path and x, y, width,
+            height in pixels or shares): each is a row in place of its image, with the id `IMAGE#x,y,w,h` and its label.
+        box_columns: Four columns of a manifest or table whose rows are boxes, by names that end like
+            `x,y,width,height`, `xmin,ymin,xmax,ymax` or `x_center,y_center,width,height`: rows as with `boxes`.
+        tiles: Cut each image into tiles, each of which is a row as a box is: rows x columns, as `2x3`, or with the
+            share of a tile that neighbours have in common, as `2x3+10%`.
         frames: Frames of a TIFF file or animation, and of videos: `first` (default; no videos), `all`, at most so many
             a file, or `2s` for a frame of a video each two seconds.
         exclude: Patterns to exclude, each of a file's or folder's name (`*_thumb.jpg`) or, with a slash, of a path
@@ -218,11 +224,12 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     def take(*names: str) -> dict[str, Any]:
         return {name: left.pop(name) for name in names}
 
+    parts = [name for name in ("boxes", "box_columns", "tiles") if left[name]]
     for name in ("stretch", "scale", "bands"):
-        if left["boxes"] and left[name]:
+        if parts and left[name]:
             raise InputError(
-                f"Boxes are cut from pixels of 8 bits, so that `{name}` would mean nothing.",
-                hint=f"Leave `{name}` or `boxes` out.",
+                f"Parts of images are cut from pixels of 8 bits, so that `{name}` would mean nothing.",
+                hint=f"Leave `{name}` or `{parts[0]}` out.",
             )
     request = BackboneRequest(
         handle=left.pop("backbone"),
@@ -238,9 +245,10 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     source = SourceOptions(
         exclude=exclude,
         max_bytes=limits.max_bytes,
+        max_pixels=limits.max_pixels,
         keep=None if keep is None else str(keep),
         allow_private=left.pop("allow_private"),
-        **take("labels", "image", "id", "label", "label_from", "query", "boxes", "frames"),
+        **take("labels", "image", "id", "label", "label_from", "query", "boxes", "box_columns", "tiles", "frames"),
     )
     return request, JobOptions(source=source, limits=limits, **left)
 

@@ -1,11 +1,14 @@
 """The command line: imports the command that runs, and turns errors into exit codes."""
 
+import contextlib
 import difflib
 import importlib
+import logging
 import os
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +34,7 @@ _COMMANDS = {
     "compare": "Rank heads over several tables of the same images.",
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",
-    "export": "Write a head with its backbone and preprocessing as one SavedModel.",
+    "export": "Write a head with its backbone as one model, or a table for other programs.",
     "map": "Draw the images as points on a plane, as one page.",
     "serve": "Open a page: search, classes, duplicates, a map.",
     "backbones": "List the named backbones.",
@@ -100,7 +103,8 @@ class _Commands(click.Group):
         # Pillow warns of large images and broken metadata. Only here: a program that imports us keeps its own filters.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            return super().invoke(ctx)
+            with _logs_on_stderr():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))  # a second Ctrl-C ends at once
             click.echo("Stopped. Nothing that was stored is lost: type the same command again.", err=True)
@@ -130,6 +134,28 @@ class _Commands(click.Group):
             if command is not None and name == ctx.invoked_subcommand:
                 arguments = {one.name or "" for one in command.params if isinstance(one, click.Argument)}
         terminal.show_error(InputError(message, hint=hint))
+
+
+class _StderrHandler(logging.Handler):
+    """Prints what the library logs, as messages of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from frieze import terminal  # here, so that --help does not wait for NumPy
+
+        terminal.show_message(record.getMessage(), is_error=record.levelno >= logging.ERROR)
+
+
+@contextlib.contextmanager
+def _logs_on_stderr() -> Iterator[None]:
+    log, handler = logging.getLogger("frieze"), _StderrHandler()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 @click.command(

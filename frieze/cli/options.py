@@ -198,7 +198,7 @@ def show_changes(document: dict[str, Any]) -> None:
     """Print which options a rerun kept or changed, and which settings do not apply because of it."""
     from frieze import terminal
 
-    terminal.show_changes(document)
+    terminal.log_changes(document)
     warn_of_settings(document)
 
 

@@ -188,6 +188,10 @@ def _map(document: Document) -> Iterator[str]:
 
 
 def _export(document: Document) -> Iterator[str]:
+    if "rows" in document:  # of a table
+        yield f"{counted(document['rows'], 'image')} in {document['out']} ({format_size(document['bytes'])})."
+        yield f"To open it: {document['opened_by']}"
+        return
     network = f"{document['head']} head on {document['backbone']}" if "head" in document else document["backbone"]
     yield f"{network} in {document['out']} ({format_size(document['bytes'])})."
     images = counted(document["checked"], "image")

@@ -81,7 +81,13 @@ from frieze.core.storage.leftovers import (
 from frieze.core.storage.locks import is_being_written, lock
 from frieze.core.storage.move_to_free_name import drop_empty, move_to_free_name
 from frieze.core.storage.sqlite_cache import SqliteCache
-from frieze.core.storage.table_files import check_table_file, check_writable, to_finite, write_table_file
+from frieze.core.storage.table_files import (
+    check_table_file,
+    check_writable,
+    to_finite,
+    write_csv_for_excel,
+    write_table_file,
+)
 from frieze.core.types import TEXT, Floats, Rows, Strings, evenly_spaced, unit_rows
 
 __all__ = [
@@ -168,6 +174,7 @@ __all__ = [
     "try_lock",
     "unit_rows",
     "without_module",
+    "write_csv_for_excel",
     "write_file",
     "write_json",
     "write_new_file",

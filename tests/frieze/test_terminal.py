@@ -1,6 +1,8 @@
 """The output on the terminal."""
 
 import json
+import re
+import types
 
 import pytest
 from click.testing import CliRunner
@@ -85,6 +87,18 @@ def test_progress_is_silent_without_a_terminal(capsys):
     with terminal.progress("Embedding", "images") as step, terminal.spinner("x"):
         step(1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_progress_without_a_terminal(monkeypatch, caplog):
+    """In a pipe or a file a line each ten seconds is logged: how many, of how many, how fast, how long yet."""
+    seconds = iter([0.0, 9.0, 10.5, 11.0, 21.0])
+    monkeypatch.setattr(terminal, "time", types.SimpleNamespace(monotonic=lambda: next(seconds, 21.0)))
+    with caplog.at_level("INFO", "frieze"), terminal.progress("Embedding", "images") as step:
+        for done, total in [(5, 0), (1000, 300_000), (2000, 300_000), (12_345, 300_000)]:
+            step(done, total)
+    first, second = caplog.messages
+    assert first.startswith("Embedding: 1,000 of 300,000 images")
+    assert re.fullmatch(r"Embedding: 12,345 of 300,000 images, \d+ images/s, (\d+ days?, )?\d+:\d\d:\d\d left", second)
 
 
 @pytest.mark.parametrize(("steps", "message"), [(1, "Done with 1,200 of 30,000 images.\n"), (0, "")])

@@ -8,10 +8,8 @@ from PIL import Image
 
 from frieze.core import ImageError, is_remote
 from frieze.embedder.images.decode import decode
+from frieze.embedder.sources.boxes.box import Corner
 from frieze.embedder.sources.files import to_path
-
-Corner = tuple[int, int, int, int]
-"""Left, top, width and height in pixels."""
 
 _NAME = re.compile(r"(?P<image>.+)#(?P<box>-?\d+,-?\d+,-?\d+,-?\d+)")
 _WHOLE_PX = 1 << 20  # no fraction of a JPEG has such sides, so that it is decoded in full

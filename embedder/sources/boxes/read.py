@@ -1,6 +1,5 @@
 """Reads boxes from files as other tools write them: COCO, YOLO, Pascal VOC, labelme, and tables."""
 
-import dataclasses
 import json
 import math
 import os
@@ -11,52 +10,20 @@ from typing import Any
 from xml.parsers import expat
 
 from frieze.core import InputError
-from frieze.embedder.sources.boxes.crop import Corner
+from frieze.embedder.sources.boxes import yolo
+from frieze.embedder.sources.boxes.box import Box, BoxFile, Corner, Shares, from_edges
+from frieze.embedder.sources.boxes.columns import find_box_columns, note_shares
 from frieze.embedder.sources.tables.column_names import LABEL, PATH, choose_column
 from frieze.embedder.sources.tables.infer_types import infer_types
 from frieze.embedder.sources.tables.read import SUFFIXES, UNTYPED, read_header, read_table
 
 _HINT = (
-    "`boxes` is COCO's .json, a .csv, .jsonl or .parquet table with a path, x, y, width and height (or x1, y1, x2, y2)"
-    " in pixels, or a folder of Pascal VOC's .xml or labelme's .json files."
+    "`boxes` is COCO's .json, YOLO's data.yaml or folder of labels, a .csv, .jsonl or .parquet table with a path, x, y,"
+    " width and height (or x1, y1, x2, y2), or a folder of Pascal VOC's .xml or labelme's .json files."
 )
-_SIZES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
 _BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, expat.ExpatError)
 """What a file of another structure raises where it is read."""
 _VOC_COLUMNS = ("pose", "truncated", "difficult")
-_EDGES = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Box:
-    """A box of an image.
-
-    Attributes:
-        image: The image's path or name, as the file has it.
-        corner: Left, top, width and height in pixels of the upright image; edges are rounded to the nearest pixel.
-        label: None where there is none.
-        columns: What else the file says of the box.
-    """
-
-    image: str
-    corner: Corner
-    label: str | None = None
-    columns: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True)
-class BoxFile:
-    """Boxes of a file or folder.
-
-    Attributes:
-        uri: Its path.
-        boxes: In the file's order, at least one.
-        notes: Sentences on what is not read.
-    """
-
-    uri: str
-    boxes: tuple[Box, ...]
-    notes: tuple[str, ...] = ()
 
 
 def read_boxes(path: str | Path) -> BoxFile:
@@ -69,23 +36,31 @@ def read_boxes(path: str | Path) -> BoxFile:
     if not path.exists():
         raise InputError(f"There is no {path}.", hint=_HINT)
     try:
-        boxes = tuple(_boxes_of_folder(path) if path.is_dir() else _boxes_of_file(path))
+        file = _read_folder(path) if path.is_dir() else _read_file(path)
     except InputError:
         raise
     except _BROKEN as error:
         raise InputError(f"{path} can't be read as boxes: {type(error).__name__}: {error}.", hint=_HINT) from error
-    if not boxes:
+    if not file.boxes:
         raise InputError(f"{path} has no box.", hint=_HINT)
-    return BoxFile(str(path), boxes)
+    return file
 
 
-def _boxes_of_file(path: Path) -> Iterator[Box]:
+def _read_file(path: Path) -> BoxFile:
     if path.name.lower().endswith(SUFFIXES):
-        return _of_table(str(path))
+        return _read_table(str(path))
+    if path.suffix.lower() in yolo.YAML:
+        return yolo.read_data_yaml(path)
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path} is no file of boxes that is read.", hint=_HINT)
-    return reader(path.read_bytes())
+    return BoxFile(str(path), tuple(reader(path.read_bytes())))
+
+
+def _read_folder(folder: Path) -> BoxFile:
+    if yolo.has_labels(folder):
+        return yolo.read_label_folder(folder)
+    return BoxFile(str(folder), tuple(_boxes_of_folder(folder)))
 
 
 def _boxes_of_folder(folder: Path) -> Iterator[Box]:
@@ -93,17 +68,7 @@ def _boxes_of_folder(folder: Path) -> Iterator[Box]:
         for name in sorted(names):
             path = Path(above, name)
             if path.suffix.lower() in _READERS:
-                yield from _boxes_of_file(path)
-
-
-def from_edges(left: float, top: float, right: float, bottom: float) -> Corner:
-    """Round the edges of a box to the nearest pixels.
-
-    >>> from_edges(0.4, 1.5, 10.6, 5)
-    (0, 2, 11, 3)
-    """
-    x, y, x2, y2 = (math.floor(edge + 0.5) for edge in (left, top, right, bottom))
-    return x, y, x2 - x, y2 - y
+                yield from _READERS[path.suffix.lower()](path.read_bytes())
 
 
 def _of_json(data: bytes) -> Iterator[Box]:
@@ -183,39 +148,29 @@ def _voc_objects(texts: list[tuple[str, str]]) -> Iterator[Box]:
 _READERS: dict[str, Callable[[bytes], Iterator[Box]]] = {".json": _of_json, ".xml": _of_voc}
 
 
-def _of_table(uri: str) -> Iterator[Box]:
-    """Yield the rows of a table with a path and a box in pixels."""
+def _read_table(uri: str) -> BoxFile:
+    """Read the rows of a table with a path and a box, in pixels or in shares."""
     names = read_header(uri)
     image, label = choose_column(names, PATH), choose_column(names, LABEL)
-    columns, are_edges = _box_columns(names)
-    if image is None or not columns:
+    columns = find_box_columns(names)
+    if image is None or columns is None:
         raise InputError(f"{uri} has no columns of a path and a box; there are: {', '.join(names)}.", hint=_HINT)
     text = [name for name in (image, label) if name is not None]
     table = read_table(uri, names, text=text)
     if uri.lower().endswith(UNTYPED):
         table = infer_types(table, [name for name in names if name not in text])
-    _check_pixels(uri, [table[name].to_pylist() for name in columns])
-    rest = [name for name in names if name not in (image, label, *columns)]
-    for row in table.to_pylist():
-        one, two, three, four = (float(row[name]) for name in columns)
-        corner = from_edges(one, two, three, four) if are_edges else from_edges(one, two, one + three, two + four)
-        yield Box(row[image], corner, row[label] or None if label else None, {name: row[name] for name in rest})
+    corners, are_shares = columns.to_corners(
+        list(zip(*(table[name].to_pylist() for name in columns.names), strict=True))
+    )
+    rest = [name for name in names if name not in (image, label, *columns.names)]
+    boxes = []
+    for at, (row, corner) in enumerate(zip(table.to_pylist(), corners, strict=True)):
+        box = _check_box(corner, uri, at)
+        boxes.append(Box(row[image], box, (row[label] or None) if label else None, {name: row[name] for name in rest}))
+    return BoxFile(uri, tuple(boxes), (note_shares(uri),) if are_shares else ())
 
 
-def _check_pixels(uri: str, columns: list[list[Any]]) -> None:
-    """Refuse boxes in shares of the image's size, which no value above 1 shows."""
-    if columns[0] and all(float(value) <= 1 for column in columns for value in column):
-        raise InputError(
-            f"The boxes of {uri} are in shares of the image's size: no value is above 1.",
-            hint="Multiply x and width by the width of each image in pixels, y and height by its height.",
-        )
-
-
-def _box_columns(names: list[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the columns of a box, and whether they are its edges; none where there is no box."""
-    lower = {name.strip().lower(): name for name in names}
-    for layouts, are_edges in ((_SIZES, False), (_EDGES, True)):
-        for layout in layouts:
-            if all(name in lower for name in layout):
-                return tuple(lower[name] for name in layout), are_edges
-    return (), False
+def _check_box(corner: Corner | Shares | None, uri: str, row: int) -> Corner | Shares:
+    if corner is None:
+        raise InputError(f"Row {row + 1:,} of {uri} has no box of four numbers.", hint="Remove the row, or mend it.")
+    return corner

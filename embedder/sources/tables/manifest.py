@@ -63,7 +63,8 @@ def choose_columns(names: Sequence[str], options: SourceOptions, uri: str) -> di
     Raises:
         InputError: The column of images is missing, or one that an option names.
     """
-    roles = {"image": (*PATH, *IMAGE), "id": ID, "label": LABEL if options.labels != "none" else ()}
+    ids = () if options.box_columns else ID  # rows are named by their image and box
+    roles = {"image": (*PATH, *IMAGE), "id": ids, "label": LABEL if options.labels != "none" else ()}
     chosen = {}
     for role, common in roles.items():
         option = getattr(options, role)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from frieze.core import ImageError, InputError, counted, is_remote, truncate
 from frieze.embedder.sources.base import Listing, Source, SourceOptions
+from frieze.embedder.sources.boxes.columns import find_box_columns
 from frieze.embedder.sources.files import is_missing, map_uris, read_uri, read_uris, stat_uri, to_path, to_uri
 from frieze.embedder.sources.tables.name_matching import images_below, match_by_name
 from frieze.embedder.sources.unicode_text import VARIATIONS, normalized_file_finder
@@ -20,6 +21,7 @@ from frieze.embedder.sources.web.options import FetchOptions, is_web
 from frieze.embedder.sources.web.read import WebReader, fetch_image
 from frieze.features import LISTING, Failure
 
+_IDS_HINT = "Make the ids unique, or name another column with `id='COLUMN'`."
 _SHOWN = 5
 _MAX_CHARACTERS = 200
 _Stat = tuple[int | None, int] | OSError
@@ -73,7 +75,9 @@ def open_referenced(
     Raises:
         InputError: An id is repeated, or no image exists.
     """
-    check_ids(pa.chunked_array([*images["id"].chunks, [one.id for one in failures]], pa.string()), source)
+    if not options.box_columns:
+        ids = pa.chunked_array([*images["id"].chunks, [one.id for one in failures]], pa.string())
+        check_ids(ids, source, hint=_ids_hint(images.column_names))
     images, stats, notes = _find_other_spellings(images, _stat_images(images), source)
     if below is not None and stats and all(isinstance(one, OSError) and is_missing(one) for one in stats):
         images, notes = _find_by_file_name(images, below, source)
@@ -107,7 +111,10 @@ def fetch_options(options: SourceOptions) -> FetchOptions:
 
 
 def _stat_images(images: pa.Table) -> list[_Stat]:
-    return list(map_uris(stat_or_error, images["uri"].to_pylist()))
+    uris = images["uri"].to_pylist()
+    once = list(dict.fromkeys(uris))
+    stats = dict(zip(once, map_uris(stat_or_error, once), strict=True))
+    return [stats[uri] for uri in uris]
 
 
 def _find_other_spellings(
@@ -138,11 +145,12 @@ def _find_by_file_name(images: pa.Table, folder: str, source: str) -> tuple[pa.T
     paths = images_below(os.fsdecode(to_path(folder)))
     uris = pa.chunked_array([pa.array([to_uri(path) for path in paths], pa.string())])
     hint = "Write paths that begin at the manifest's own folder."
-    matched = match_by_name(images["uri"], uris, uri=source, hint=hint)
+    once = pa.chunked_array([images["uri"].unique()])
+    matched = match_by_name(once, uris, uri=source, hint=hint)
     if matched is None:
         return images, ()
     at, how = matched
-    column = pc.coalesce(uris.take(at), images["uri"])
+    column = pc.coalesce(uris.take(at.take(pc.index_in(images["uri"], once))), images["uri"])
     note = f"No path of {source} leads to an image; they are found below its folder by {how}."
     return images.set_column(images.column_names.index("uri"), "uri", column), (note,)
 
@@ -160,12 +168,14 @@ def _all_missing_error(missing: Sequence[Failure], source: str) -> InputError:
     )
 
 
-def check_ids(
-    ids: pa.ChunkedArray,
-    source: str,
-    *,
-    hint: str = "Make the ids unique, or name another column with `id='COLUMN'`.",
-) -> None:
+def _ids_hint(names: Sequence[str]) -> str:
+    """Return the hint for ids that are repeated: each row of a table of boxes names its image."""
+    columns = find_box_columns([name.removeprefix("source_") for name in names])
+    boxes = f" Where each row is a box: `box_columns='{','.join(columns.names)}'`." if columns else ""
+    return _IDS_HINT + boxes
+
+
+def check_ids(ids: pa.ChunkedArray, source: str, *, hint: str = _IDS_HINT) -> None:
     """Reject repeated ids.
 
     Raises:

@@ -81,7 +81,15 @@ _PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 @click.option(
     "--boxes",
     metavar="PATH",
-    help="Boxes as rows, in place of images: COCO .json, folder of VOC .xml or labelme .json, or a table.",
+    help="Boxes as rows, in place of images: COCO .json, YOLO data.yaml or labels, VOC .xml, labelme .json, a table.",
+)
+@click.option(
+    "--box-columns",
+    metavar="X,Y,WIDTH,HEIGHT",
+    help="Boxes as rows: columns of a manifest, each row of which is a box; also XMIN,YMIN,XMAX,YMAX.",
+)
+@click.option(
+    "--tiles", metavar="RxC[+N%]", help="Tiles of each image as rows: 2x3 are two rows of three; +10% overlaps them."
 )
 @click.option(
     "--exclude",
@@ -168,7 +176,7 @@ def _warn(document: dict[str, Any]) -> None:
     """Print what is to be known of a table beside its figures."""
     from frieze import terminal
 
-    terminal.show_pixel_range(document)
+    terminal.log_pixel_range(document)
     options.show_changes(document)
     options.warn_of_source(document)
     options.warn_of_removed(document)

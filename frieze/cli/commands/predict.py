@@ -6,11 +6,13 @@ import click
 
 from frieze.cli import options
 
+_COLUMNS = ("id", "prediction", "probability")
+
 
 @click.command(epilog="Example: frieze predict photos.head new-photos --out predictions.parquet")
 @click.argument("head")
 @click.argument("source")
-@options.out("File of the predictions: .parquet, .csv or .jsonl.")
+@click.option("--out", metavar="FILE", help="Write the predictions to FILE, .parquet, .csv or .jsonl, not to stdout.")
 @click.option("--scores", is_flag=True, help="Add a column score_CLASS for each class.")
 @options.cluster
 @options.force
@@ -18,6 +20,7 @@ from frieze.cli import options
 @options.as_json
 def predict(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
+    from frieze import terminal
     from frieze.api import heads
     from frieze.core import shorten
 
@@ -26,6 +29,11 @@ def predict(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     if "failures" in document:  # SOURCE was images
         options.warn_of_unread(document)
     options.warn_of_images(document, hint="a head on features that were embedded with --stretch would see more in them")
-    options.show("predict", document, as_json=as_json, verbose=verbose)
+    if as_json or "predictions" not in document:
+        options.show("predict", document, as_json=as_json, verbose=verbose)
+    else:
+        rows = document.pop("predictions")
+        terminal.show_table(rows, list(rows[0]) if rows else _COLUMNS)
+        terminal.show_summary(terminal.to_lines(document) if verbose else [])
     skipped = [f"{one['id']} ({one['stage']}, {one['reason']})" for one in document.get("failures", [])]
     options.end(document, where=shorten(skipped))

@@ -1,13 +1,14 @@
 """Write tables as Parquet, CSV or JSON lines, by the suffix of the file's name."""
 
 import base64
+import codecs
 import csv
 import json
 import math
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -20,7 +21,9 @@ from frieze.core.storage.atomic_folders import check_free
 Tables = Iterable[pa.Table]
 
 
-def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str, *, force: bool) -> None:
+def check_table_file(
+    out: Path, is_ours: Callable[[list[str]], bool], what: str, *, force: bool, suffix: str | None = None
+) -> None:
     """Refuse a path where no table can be written, or where something must not be overwritten.
 
     Args:
@@ -28,6 +31,7 @@ def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str,
         is_ours: Returns from the columns of an existing table whether it may be replaced.
         what: What such a table holds, in a word.
         force: Whether to replace such a table; any other file, or a folder, is never replaced.
+        suffix: The only suffix that the name may have; None for that of any format.
 
     Raises:
         FeatureFileError: It is such a path, or the name has another suffix.
@@ -38,6 +42,10 @@ def check_table_file(out: Path, is_ours: Callable[[list[str]], bool], what: str,
         raise FeatureFileError(
             f"{out} already exists and holds no {what}.",
             hint=f"Use another `out`: `force=True` replaces {what} only.",
+        )
+    if suffix is not None and out.suffix.lower() != suffix:
+        raise FeatureFileError(
+            f"{out} ends in {out.suffix or 'no suffix'}; expected {suffix}.", hint=f"Give a name that ends in {suffix}."
         )
     _writer_of(out)
 
@@ -71,7 +79,21 @@ def write_table_file(out: Path, schema: pa.Schema, tables: Tables) -> None:
     Raises:
         FeatureFileError: The disk refuses, or the format can't hold a column.
     """
-    write = _writer_of(out)
+    _write(out, _writer_of(out), schema, tables)
+
+
+def write_csv_for_excel(out: Path, schema: pa.Schema, tables: Tables) -> None:
+    """Write a CSV file as `write_table_file` does, with the mark by which Excel knows that it is UTF-8.
+
+    pandas, DuckDB, Polars and R skip the mark.
+
+    Raises:
+        FeatureFileError: The disk refuses.
+    """
+    _write(out, lambda path, *rows: _write_csv(path, *rows, mark=codecs.BOM_UTF8), schema, tables)
+
+
+def _write(out: Path, write: Callable[[Path, pa.Schema, Tables], None], schema: pa.Schema, tables: Tables) -> None:
     with translate_io_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -99,9 +121,15 @@ def _write_parquet(path: Path, schema: pa.Schema, tables: Tables) -> None:
             writer.write_table(table)
 
 
-def _write_csv(path: Path, schema: pa.Schema, tables: Tables) -> None:
+def _write_csv(path: Path, schema: pa.Schema, tables: Tables, *, mark: bytes = b"") -> None:
     plain = _to_plain(schema.empty_table()).schema
-    with pyarrow.csv.CSVWriter(path, plain) as writer:
+    with path.open("wb") as file:
+        file.write(mark)
+        _write_csv_rows(file, plain, tables)
+
+
+def _write_csv_rows(file: BinaryIO, plain: pa.Schema, tables: Tables) -> None:
+    with pyarrow.csv.CSVWriter(file, plain) as writer:
         for table in tables:
             writer.write_table(_to_plain(table))
 
@@ -180,7 +208,7 @@ def _parquet_columns(path: Path) -> list[str]:
 
 
 def _csv_columns(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return next(csv.reader(file), [])
 
 

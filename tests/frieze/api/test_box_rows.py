@@ -23,7 +23,10 @@ def folder(tmp_path_factory):
         coarse.resize((80, 80)).save(folder / f"in/{number}.png")
     images = [{"id": number, "file_name": f"{number}.png"} for number in range(6)]
     pairs = [(number, at) for number in range(6) for at in range(len(BOXES))]
-    annotations = [{"image_id": number, "category_id": at % 2, "bbox": BOXES[at]} for number, at in pairs]
+    annotations = [
+        {"image_id": number, "category_id": at % 2, "bbox": BOXES[at], "score": 10 * number + at}
+        for number, at in pairs
+    ]
     categories = [{"id": 0, "name": "a"}, {"id": 1, "name": "b"}]
     document = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "coco.json").write_text(json.dumps(document))
@@ -80,8 +83,38 @@ def test_never_moves(folder, tmp_path, option):
     assert not (tmp_path / "out").exists()
 
 
-def test_split(folder, tmp_path, capsys):
-    """Boxes of one image stay on one side of the split, in one line."""
+def test_split(folder, tmp_path, caplog):
+    """Parts of one image stay on one side of the split, in one line."""
     frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34)
-    assert "boxes of one image stay on one side" in capsys.readouterr().err
+    assert "parts of one image stay on one side" in caplog.text
     assert json.loads((tmp_path / "head/head.json").read_text())["split"]["method"] == "grouped"
+
+
+def test_compare(folder, caplog):
+    """So they do where heads are compared, whose figures stand on the same split."""
+    document = frieze.compare(folder / "t", heads="linear", test_size=0.34)
+    assert "parts of one image stay on one side" in caplog.text
+    assert document["n_test"] % 2 == 0
+
+
+def test_divided(folder, tmp_path, caplog):
+    """A column that divides images is taken, and said: the line counts them."""
+    frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34, group="score")
+    assert "parts of one image have several values of `score` (6 of 6)" in caplog.text
+
+
+def test_group_duplicates(folder, tmp_path):
+    """Groups of near-duplicates hold parts of one image together, too."""
+    frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34, group="duplicates")
+    split = pq.read_table(tmp_path / "head/split.parquet").to_pylist()
+    parts = {(row["id"].split("#")[0], row["part"] == "test") for row in split}
+    assert len(parts) == 6
+
+
+def test_tiles(folder, tmp_path):
+    """Tiles take the place of boxes that the table remembers; a rerun recalls them; one that failed is tried again."""
+    frieze.embed(folder / "in", boxes=folder / "coco.json", out=tmp_path / "t")
+    assert frieze.embed(folder / "in", tiles="2x1", out=tmp_path / "t")["embedded"] == 12
+    assert frieze.embed(folder / "in", out=tmp_path / "t")["unchanged"] == 12
+    assert frieze.embed(folder / "in", out=tmp_path / "t", retry_failures=True)["embedded"] == 0
+    assert frieze.open_features(tmp_path / "t").ids[0] == "0.png#0,0,80,40"

@@ -117,6 +117,7 @@ def test_every_field_is_documented(name, printed):
         "narrow_range",
         "nodes",
         "notes",
+        "predictions",
         "setting",
         "shots",
         "start",

@@ -231,12 +231,13 @@ def test_from_images(pictures, residual, tuned, tmp_path):
 
 
 @pytest.mark.slow
-def test_kept_maps_change_nothing(table, probe, tuned, tmp_path, capsys):
+def test_kept_maps_change_nothing(table, probe, tuned, tmp_path, caplog):
     """With --cache the frozen part runs once, and the losses are those of the whole network but for float16."""
-    actual = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
+    with caplog.at_level("INFO", "frieze"):
+        actual = frieze.finetune(table, out=tmp_path / "m", head=probe, cache=True, **QUICK)
     one, other = ([epoch["val_loss"] for epoch in document["history"]] for document in (actual, tuned[1]))
     assert np.allclose(one, other, atol=0.02)
-    assert re.search(r"Cached activations take up to \d+(\.\d)?KB on disk\.", capsys.readouterr().err)
+    assert re.search(r"Cached activations take up to \d+(\.\d)?KB on disk\.", caplog.text)
 
 
 def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path, idle):
@@ -351,7 +352,7 @@ def test_a_run_resumes_in_another_precision(half, tuned, mixed):
     assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=0.01)
 
 
-def test_float32_takes_over_where_float16_overflows(pictures, residual, tmp_path, mixed, capsys):
+def test_float32_takes_over_where_float16_overflows(pictures, residual, tmp_path, mixed, caplog):
     """A network whose activations are too large for float16 is trained in float32, and that is said."""
     keras = import_keras()
     network = keras.saving.load_model(residual)
@@ -362,7 +363,7 @@ def test_float32_takes_over_where_float16_overflows(pictures, residual, tmp_path
     options = QUICK | {"unfreeze": "top", "epochs": 1}
     document = frieze.finetune(pictures, out=tmp_path / "m", backbone=str(tmp_path / "large.keras"), **options)
     assert (document["training_precision"], document["best_epoch"]) == ("float32", 1)
-    assert "The loss is not finite in float16: training continues in float32." in capsys.readouterr().err
+    assert "The loss is not finite in float16: training continues in float32." in caplog.text
 
 
 TWO_PROCESSORS = """
@@ -410,13 +411,13 @@ def test_force_restarts(half):
 @pytest.mark.parametrize(
     "what", ["labels", *(pytest.param(one, marks=pytest.mark.slow) for one in ("generation", "head"))]
 )
-def test_other_inputs_restart_it(half, tmp_path, capsys, what):
+def test_other_inputs_restart_it(half, tmp_path, caplog, what):
     """Where images, labels or the head to begin from are others by now, it restarts and says so."""
     noted = work_of(tmp_path / "m") / "table.json"
     noted.write_text(json.dumps(json.loads(noted.read_text()) | {what: "another"}))
     half()
     assert half.begun == [1, 2]
-    assert "or the head have changed since this run began: it starts again." in capsys.readouterr().err
+    assert "or the head have changed since this run began: it starts again." in caplog.text
 
 
 def test_an_interrupted_replacement_resumes(tuned, table, probe, tmp_path, stop):
@@ -435,7 +436,7 @@ def test_an_interrupted_replacement_resumes(tuned, table, probe, tmp_path, stop)
     assert (out / "head.json").read_bytes() != before
 
 
-def test_a_lost_group_column_is_said(pictures, residual, tmp_path, capsys):
+def test_a_lost_group_column_is_said(pictures, residual, tmp_path, caplog):
     """Where the images no longer have the column of the head's groups, a note says what that means."""
     days = {path: str(number % 20) for number, path in enumerate(sorted(pictures.glob("*/*.png")))}
     for name, header in (("days", "path,label,day"), ("later", "path,label,week")):
@@ -444,7 +445,7 @@ def test_a_lost_group_column_is_said(pictures, residual, tmp_path, capsys):
         frieze.embed(tmp_path / f"{name}.csv", out=tmp_path / name, backbone=str(residual))
     frieze.train(tmp_path / "days", out=tmp_path / "head", group="day")
     frieze.finetune(tmp_path / "later", out=tmp_path / "m", head=tmp_path / "head", **QUICK)
-    assert "no column day now" in capsys.readouterr().err
+    assert "no column day now" in caplog.text
 
 
 def test_groups_stay_together_while_it_learns(pictures, residual, tmp_path, idle):
@@ -567,12 +568,12 @@ def test_too_few_images_cost_no_embedding(pictures, residual, tmp_path, embeds_n
         frieze.finetune(tmp_path / "few", out=tmp_path / "m", backbone=str(residual), **QUICK, **options)
 
 
-def test_a_rerun_keeps_the_options(table, probe, tmp_path, idle, capsys):
+def test_a_rerun_keeps_the_options(table, probe, tmp_path, idle, caplog):
     """Made again without options, a model is made as it was; with one, that is said, and the others stay."""
     frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
-    capsys.readouterr()
+    caplog.clear()
     document = frieze.finetune(table, out=tmp_path / "m", epochs=1, force=True)
-    stderr = capsys.readouterr().err
+    stderr = caplog.text
     assert "Note: as the last time: --unfreeze high --head" in stderr
     assert "Note: changed: --epochs 1; the last time it was: --epochs 2\n" in stderr
     assert document["remembered"] == {name: value for name, value in QUICK.items() if name != "epochs"} | {
@@ -708,12 +709,12 @@ def test_a_trusted_saved_model(tmp_path, pictures, tf):
         frieze.embed(pictures, out=tmp_path / "f", backbone=str(tmp_path / "m"))
 
 
-def test_unusable_images_are_reported(photos, residual, tmp_path, capsys, stop):
+def test_unusable_images_are_reported(photos, residual, tmp_path, caplog, stop):
     """What can't be embedded is left out and counted by reason, on stderr."""
     stop(1)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(photos, out=tmp_path / "m", backbone=str(residual), **QUICK)
-    assert "1 can't be used and are left out: not an image." in capsys.readouterr().err
+    assert "1 can't be used and are left out: not an image." in caplog.text
 
 
 def test_the_command_prints_the_epochs(table, probe, tmp_path, run, idle):

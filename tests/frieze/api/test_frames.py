@@ -51,7 +51,7 @@ def test_rows_name_their_file(folder):
     assert rows["file"].to_pylist()[:4] == ["dark/0.gif"] * 3 + ["dark/1.gif"]
 
 
-def test_train(folder, head, capsys):
+def test_train(folder, head, caplog):
     """Frames of one file are on one side of the split, as head.json says."""
     parts = parts_of_files(folder / "h")
     assert all(len(one) == 1 for one in parts)
@@ -60,20 +60,21 @@ def test_train(folder, head, capsys):
     assert (split["method"], split["group"]) == ("grouped", "file")
 
 
-def test_train_says_so(folder, tmp_path, capsys):
-    """The split is said in one line; with a group of the user's own it is that one, and nothing is said."""
+def test_train_says_so(folder, tmp_path, caplog):
+    """The split is said in one line; so is a group of the user's own that divides files, which is taken."""
     frieze.train(folder / "t", out=tmp_path / "a", head="prototype")
-    line = "frames of one file stay on one side of the split, as with --group file."
-    assert " ".join(capsys.readouterr().err.split()).count("frames of one file stay on one side") == 1, line
+    assert caplog.text.count("frames of one file stay on one side of the split, as with `group='file'`.") == 1
+    caplog.clear()
     frieze.train(folder / "t", out=tmp_path / "b", head="prototype", group="id")
-    assert "frames of one file" not in capsys.readouterr().err
+    assert "stay on one side" not in caplog.text
+    assert "frames of one file have several values of `id`" in caplog.text
     assert any(len(one) == 2 for one in parts_of_files(tmp_path / "b"))
 
 
-def test_compare(folder, head, capsys):
+def test_compare(folder, head, caplog):
     """A comparison splits as training does."""
     (row,) = frieze.compare(folder / "t", heads="prototype", test_size=0.34)["rows"]
-    assert "frames of one file stay on one side" in capsys.readouterr().err
+    assert "frames of one file stay on one side" in caplog.text
     assert row["accuracy"] == head["accuracy"]
 
 
@@ -86,7 +87,7 @@ def test_evaluate(folder, head, tmp_path):
     assert "of a file or image that it was fitted on rows of" in document["note"]
 
 
-def test_audit(tmp_path, capsys):
+def test_audit(tmp_path, caplog):
     """A frame is judged without the others of its file, so that a file under the wrong label is found as a whole."""
     random, files = np.random.default_rng(0), np.repeat(np.arange(20), 5)
     embeddings = np.eye(22, dtype="f4")[files] + np.eye(22, dtype="f4")[20 + files % 2]
@@ -97,6 +98,6 @@ def test_audit(tmp_path, capsys):
     pq.write_table(pa.table(columns), tmp_path / "v.parquet")
     frieze.import_vectors(tmp_path / "v.parquet", out=tmp_path / "v")
     frieze.audit(tmp_path / "v", out=tmp_path / "f.parquet", min_score=0.9999)
-    assert "frames of one file are judged without each other" in capsys.readouterr().err
+    assert "frames of one file are judged without each other" in caplog.text
     rows = pq.read_table(tmp_path / "f.parquet").to_pylist()
     assert {row["id"] for row in rows if row["kind"] == "label"} == {f"7.gif/{frame}" for frame in range(5)}

@@ -1,7 +1,11 @@
 import json
 
+import pandas as pd
+import pytest
+
 import frieze
 from frieze.api.result_tables import HITS
+from frieze.core import InputError
 
 
 def test_search_prints_its_hits(world):
@@ -9,7 +13,7 @@ def test_search_prints_its_hits(world):
     result = frieze.search(world / "photos.index", "id:red/0.png", k=7)
     assert json.loads(json.dumps(result))["queries"][0]["hits"][0]["id"] == "red/0.png"
     first, hit, *others = repr(result).splitlines()
-    assert first.startswith("SearchResult(1 queries, k=7, ")
+    assert first.startswith("SearchResult(1 query, k=7, ")
     assert hit == "  id:red/0.png  1.  1.0000  red/0.png  red"
     assert len(others) == 4
 
@@ -22,3 +26,24 @@ def test_search_as_a_data_frame(world):
     assert frame.columns[: len(HITS)].tolist() == HITS.names
     empty = frieze.search(world / "photos.index", "id:red/0.png", where="label = 'none'").to_pandas()
     assert (len(empty), empty.columns.tolist()) == (0, HITS.names)
+
+
+def test_predictions_in_memory(world, tmp_path, run):
+    """Without a file the predictions are returned and print themselves; they are those of the file."""
+    head, images = world / "photos.head", world / "photos"
+    done = frieze.predict(head, images, out=tmp_path / "p.parquet", scores=True)
+    with pytest.raises(InputError, match=r"The predictions are in .*p\.parquet"):
+        done.to_pandas()
+    stored = pd.read_parquet(tmp_path / "p.parquet")
+    for source in (images, world / "photos.features"):
+        result = frieze.predict(head, source, scores=True)
+        frame = result.to_pandas()
+        assert frame.columns.tolist() == stored.columns.tolist()
+        assert frame[["id", "prediction"]].equals(stored[["id", "prediction"]])
+        assert result["rows"] == len(stored)
+    lines = repr(result).splitlines()
+    assert lines[0] == "Predictions(30 rows, 0 failed)"
+    assert lines[1].startswith(f"  {stored['id'][0]}  {stored['prediction'][0]}  0.")
+    printed = run("predict", head, world / "photos.features").stdout.splitlines()
+    assert printed[0] == "id\tprediction\tprobability"
+    assert [line.split("\t")[0] for line in printed[1:]] == stored["id"].tolist()

@@ -12,6 +12,8 @@ import pytest
 
 import frieze
 from frieze.api import tables as api
+from frieze.api.exporting import MODEL_FORMATS
+from frieze.api.exports.formats import TABLE_FORMATS
 from frieze.classifiers import HEADS
 from frieze.cli.main import main
 from frieze.embedder import ENGINES, FITS, PIXELS, PRECISIONS
@@ -98,6 +100,7 @@ def test_defaults_agree(name):
         ("embed", "views", set(VIEWS)),
         ("embed", "engine", {"auto", *ENGINES}),
         ("embed", "precision", set(PRECISIONS)),
+        ("export", "format", {*MODEL_FORMATS, *TABLE_FORMATS}),
         ("index", "metric", set(METRICS)),
         ("index", "kind", {"auto", *KINDS}),
         ("train", "head", set(HEADS) - {"svm-rbf"}),  # asked for by --kernel

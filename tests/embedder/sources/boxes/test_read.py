@@ -25,6 +25,7 @@ FILES = {
     "a.xml": VOC,
     "sizes.csv": "path,x,y,width,height,label\na.jpg,1,2,3,4,cat\n",
     "edges.csv": "file_name,xmin,ymin,xmax,ymax,class\na.jpg,1,2,4,6,cat\n",
+    "centres.csv": "path,x_center,y_center,width,height,label\na.jpg,2.5,4,3,4,cat\n",
     "rows.jsonl": '{"path": "a.jpg", "x": 1, "y": 2, "w": 3, "h": 4, "label": "cat"}\n',
 }
 
@@ -61,7 +62,7 @@ WRONG = {
     "none.json": json.dumps(COCO | {"annotations": []}),
     "broken.json": "{",
     "other.json": "{}",
-    "shares.csv": "path,x,y,width,height\na.jpg,.1,.2,.3,.4\n",
+    "missing.csv": "path,x,y,width,height\na.jpg,1,2,,4\n",
     "infinite.csv": "path,x,y,width,height\na.jpg,1,2,inf,4\n",
     "unknown.csv": "path,a,b\na.jpg,1,2\n",
     "bomb.xml": '<!DOCTYPE a [<!ENTITY b "c">]>' + VOC,
@@ -71,7 +72,7 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_refused(name, tmp_path):
-    """A file without boxes, of shares, with entities or of another kind is refused by its name."""
+    """A file without boxes, without a number, with entities or of another kind is refused by its name."""
     with pytest.raises(InputError, match=name):
         read_boxes(write(tmp_path, name, WRONG[name]))
 
@@ -88,3 +89,18 @@ def test_circle(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"imagePath": "a.png", "shapes": [shape]}))
     (box,) = read_boxes(tmp_path).boxes
     assert box.corner == (45, 35, 10, 10)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "path,x,y,width,height\na.jpg,.25,.5,.5,.25\n",
+        "path,bbox_xmin,bbox_ymin,bbox_xmax,bbox_ymax\na.jpg,.25,.5,.75,.75\n",
+        "path,cx,cy,w,h\na.jpg,.5,.625,.5,.25\n",
+    ],
+)
+def test_shares(tmp_path, table):
+    """Numbers of which none is above 1 are shares, and a note says so."""
+    file = read_boxes(write(tmp_path, "shares.csv", table))
+    assert tuple(file.boxes[0].corner) == (0.25, 0.5, 0.75, 0.75)
+    assert "taken as shares" in file.notes[0]
