@@ -25,7 +25,16 @@ from frieze.core import FeatureFileError, Floats, check_writable, new_folder, re
 _METADATA, _SAMPLES, _DATA = "metadata.json", "samples.json", "data"
 _VERSION = "1.3.0"
 _FIELDS, _LABELS = "fiftyone.core.fields.", "fiftyone.core.labels."
-_FIFTYONE_FIELDS = ("filepath", "tags", "metadata", "created_at", "last_modified_at", "ground_truth", "embedding", "image_id")
+_FIFTYONE_FIELDS = (
+    "filepath",
+    "tags",
+    "metadata",
+    "created_at",
+    "last_modified_at",
+    "ground_truth",
+    "embedding",
+    "image_id",
+)
 """Names that a sample has for other things than a column of the user."""
 _FACTS = ("size_bytes", "width", "height")
 _NOT_FIELDS = {"id", "uri", "label", *PREDICTIONS[:2], *_FACTS}
