@@ -9,7 +9,7 @@ def test_search_prints_its_hits(world):
     result = frieze.search(world / "photos.index", "id:red/0.png", k=7)
     assert json.loads(json.dumps(result))["queries"][0]["hits"][0]["id"] == "red/0.png"
     first, hit, *others = repr(result).splitlines()
-    assert first.startswith("SearchResult(1 queries, k=7, ")
+    assert first.startswith("SearchResult(1 query, k=7, ")
     assert hit == "  id:red/0.png  1.  1.0000  red/0.png  red"
     assert len(others) == 4
 
@@ -22,3 +22,23 @@ def test_search_as_a_data_frame(world):
     assert frame.columns[: len(HITS)].tolist() == HITS.names
     empty = frieze.search(world / "photos.index", "id:red/0.png", where="label = 'none'").to_pandas()
     assert (len(empty), empty.columns.tolist()) == (0, HITS.names)
+
+
+def test_search_in_a_notebook(world, photos):
+    """A notebook shows a strip for each query: its picture where it is a file, then the hits with score and label."""
+    result = frieze.search(world / "photos.index", [photos / "red" / "3.png", "id:blue/1.png"], k=3)
+    title, file_strip, id_strip = result._repr_html_().split("<div>")[1:]
+    assert title.startswith("<code>SearchResult(2 queries, k=3, ")
+    assert (file_strip.count("<img"), id_strip.count("<img")) == (4, 3)
+    assert 'title="red/3.png"' in file_strip
+    assert ">1.000 blue</span>" in id_strip
+
+
+def test_a_notebook_of_many_queries(world):
+    """Of many queries the first are shown, and how many more there are; names are text, not HTML."""
+    result = frieze.search(world / "photos.index", ["id:red/0.png"] * 12, k=1)
+    result["queries"][0]["query"] = "<b>"
+    page = result._repr_html_()
+    assert page.count("<span") == 20
+    assert "... and 2 queries more" in page
+    assert "&lt;b&gt;" in page
