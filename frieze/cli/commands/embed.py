@@ -154,8 +154,8 @@ def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit code is 3.
 
     Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
-    --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in
-    that order.
+    --layer, --pool, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for
+    each in that order.
     """
     from frieze import terminal
     from frieze.api import tables
