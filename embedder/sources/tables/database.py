@@ -1,9 +1,12 @@
 """SQLite and DuckDB files: the rows of a query, whose images are bytes or paths; read-only."""
 
+import functools
 import os
+import shlex
 import sqlite3
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +16,7 @@ from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import stat_uri, to_path
 from frieze.embedder.sources.label_lists import join_label_lists, split_label_lists
-from frieze.embedder.sources.listing import ImageRecord, build_listing, infer_array
+from frieze.embedder.sources.listing import ImageRecord, ListedImages, build_listing, infer_array
 from frieze.embedder.sources.tables.column_names import pop_label, pop_text
 from frieze.embedder.sources.tables.manifest import choose_columns, to_references
 from frieze.embedder.sources.tables.referenced_images import open_referenced
@@ -21,6 +24,12 @@ from frieze.embedder.sources.tables.referenced_images import open_referenced
 _ALLOWED = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 _SQLITE = b"SQLite format 3\0"
 _N_ROWS = 256
+_N_STEPS = 1_000_000
+"""Steps of SQLite, about 10 ms, after which a query looks whether it is to stop."""
+_QUERY_HINT = (
+    "Add the query: frieze embed {} --query 'select path, label from images' --out FEATURES\n"
+    "Other commands take that table."
+)
 _TABLES = "select table_name, column_name from information_schema.columns order by table_name, ordinal_position"
 _SQLITE_TABLES = (
     "select m.name as a, c.name as b from sqlite_master m, pragma_table_info(m.name) c"
@@ -51,7 +60,7 @@ def open_database(files: Sequence[File], source: str, options: SourceOptions) ->
     if options.query is None:
         raise InputError(
             f"{file.uri} is a database, of which a query chooses the images. It has {_describe(file.uri)}.",
-            hint="Add the query, such as: `query='select path, label from images'`",
+            hint=_QUERY_HINT.format(shlex.quote(os.fsdecode(to_path(file.uri)))),
         )
     names, rows = _run(file.uri, options.query)
     chosen = choose_columns(names, options, f"the result of {options.query!r}")
@@ -97,7 +106,7 @@ def _run(uri: str, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
         with open(to_path(uri), "rb") as file:
             is_sqlite = file.read(len(_SQLITE)) == _SQLITE
         names, rows = (_run_sqlite if is_sqlite else _run_duckdb)(os.fsdecode(to_path(uri)), query)
-    except (sqlite3.Error, sqlite3.Warning, OSError) as error:
+    except (sqlite3.Error, sqlite3.Warning, OSError, UnicodeEncodeError) as error:
         raise _query_error(uri, query, error) from error
     if len(set(names)) < len(names) or not names:
         raise InputError(
@@ -111,19 +120,30 @@ def _translated(rows: Iterator[tuple[Any, ...]], uri: str, query: str) -> Iterat
     """Yield rows; an error on the way is one of the query."""
     try:
         yield from rows
-    except (sqlite3.Error, pa.ArrowException, OSError) as error:
+    except (sqlite3.Error, pa.ArrowException, OSError, RuntimeError) as error:
         raise _query_error(uri, query, error) from error
 
 
 def _query_error(uri: str, query: str, error: Exception) -> InputError:
+    """Return the error of a query that failed.
+
+    Raises:
+        KeyboardInterrupt: It did not fail: the databases stop at Ctrl-C with an error of their own.
+    """
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT or "interrupted" in str(error).lower():
+        raise KeyboardInterrupt from error
     return InputError(
-        f"{query!r} can't be run on {uri}: {str(error).strip()}.", hint="Try the query in the database's shell."
+        f"{query!r} can't be run on {uri}: {str(error).strip().rstrip('.')}.",
+        hint="Try the query in the database's shell.",
     )
 
 
 def _run_sqlite(path: str, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", uri=True, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"file:{urllib.parse.quote(os.fsencode(path))}?mode=ro", uri=True, check_same_thread=False
+    )
     connection.text_factory = lambda text: text.decode(errors="backslashreplace")
+    connection.set_progress_handler(lambda: 0, _N_STEPS)  # Python handles Ctrl-C in between
     if query != _SQLITE_TABLES:
         connection.set_authorizer(_authorize)
     cursor = connection.execute(query)
@@ -146,14 +166,36 @@ def _run_duckdb(path: str, query: str) -> tuple[list[str], Iterator[tuple[Any, .
     settings: dict[str, Any] = {"enable_external_access": "false"}  # it reads its own tables, no other file
     try:
         connection = duckdb.connect(path, read_only=True, config=settings)
-        relation = connection.sql(query)
-        if relation is None:
-            return [], iter(())
-        reader: Any = relation.to_arrow_reader(_N_ROWS)
-    except duckdb.Error as error:
+        reader = _await(connection, _start_duckdb, connection, query)
+    except (duckdb.Error, RuntimeError) as error:
         raise _query_error(path, query, error) from error
-    rows = (row for batch in reader for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
-    return list(reader.schema.names), rows
+    return ([], iter(())) if reader is None else (list(reader.schema.names), _read_duckdb(connection, reader))
+
+
+def _start_duckdb(connection: Any, query: str) -> Any:
+    """Start a query; return a reader of its batches, None where it has no result."""
+    relation = connection.sql(query)
+    return None if relation is None else relation.to_arrow_reader(_N_ROWS)
+
+
+def _read_duckdb(connection: Any, reader: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query; it ends where they are not wanted any more."""
+    try:
+        while (batch := _await(connection, next, reader, None)) is not None:
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    finally:
+        connection.interrupt()
+
+
+def _await(connection: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of DuckDB, which does not look for Ctrl-C while it works, in another thread."""
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(function, *arguments)
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _describe(uri: str) -> str:
@@ -208,8 +250,20 @@ def _open_bytes(file: File, source: str, options: SourceOptions, chosen: dict[st
     stat = stat_uri(file.uri)
     below = "/".join(urllib.parse.quote(one, safe="") for one in (str(options.query), chosen["image"]))
     listed = build_listing(_records(file, f"{file.uri}/{below}", options, chosen), options.on_progress)
-    read = _Bytes(file.uri, str(options.query), chosen["image"], stat, options.max_bytes).read
+    reader = _Bytes(file.uri, str(options.query), chosen["image"], stat, options.max_bytes)
+    read = functools.partial(_read_listed, reader, listed)
     return Source(Listing(source, listed.images, tuple(listed.duplicates)), read, in_order=True, has_columns=True)
+
+
+def _read_listed(reader: "_Bytes", listed: ListedImages, rows: Rows) -> Iterator[Content]:
+    """Yield the content of rows of a listing, from which repeated ids are missing."""
+    sizes = listed.images["size_bytes"].take(rows).to_pylist()
+    for content, size_bytes in zip(reader.read(listed.offsets[rows]), sizes, strict=True):
+        if isinstance(content, bytes) and len(content) != size_bytes:
+            message = "the query returns another row here than when it was listed: add an order by"
+            yield ImageError("read", "changed", message)
+        else:
+            yield content
 
 
 def _records(file: File, base: str, options: SourceOptions, chosen: dict[str, str]) -> Iterator[ImageRecord]:
