@@ -185,3 +185,7 @@ def _warn(document: dict[str, Any]) -> None:
         hint="with --stretch each takes its own lowest value for black, highest for white;"
         " --scale LOW..HIGH states both for all",
     )
+    reasons = document.get("failures")
+    if isinstance(reasons, dict) and (n_private := reasons.get("private address")):
+        mend = "where they are of your own network, add: --allow-private --retry-failures"
+        terminal.show_note(f"URLs that lead to addresses that are not public: {n_private:,}; {mend}")
