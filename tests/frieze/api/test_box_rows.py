@@ -102,8 +102,10 @@ def test_stretched(tmp_path):
     assert (document["sampled"], document["changed"]) == (2, [])
 
 
-def test_limit_of_pixels(folder, tmp_path):
-    """The limit of pixels is that of the run, for the images that parts are cut from."""
+def test_limit_of_pixels(folder, tmp_path, capsys):
+    """The limit of pixels is that of the run, for the images that parts are cut from; one of seconds is not heeded."""
+    frieze.embed(folder / "in", tiles="1x2", out=tmp_path / "x", image_timeout=9, dry_run=True)
+    assert "it ends none of these images" in capsys.readouterr().err
     document = frieze.embed(folder / "in", tiles="1x2", out=tmp_path / "t", max_pixels=6399)
     assert (document["embedded"], document["failed"]) == (0, 12)
     assert frieze.embed(folder / "in", out=tmp_path / "t", max_pixels=6400)["embedded"] == 12
