@@ -29,6 +29,7 @@ from frieze.classifiers.storage.head_folder import (
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
 from frieze.classifiers.storage.split_file import read_split
 from frieze.classifiers.training.fit import HeadConfig, fit_head
+from frieze.classifiers.training.notes import notes_on_labels
 from frieze.classifiers.training.start_weights import open_start
 from frieze.classifiers.training.train import train_head
 from frieze.classifiers.training.zero_shot import ClassVectors, check_classes, make_zero_shot_head
@@ -74,6 +75,7 @@ __all__ = [
     "join_groups",
     "make_zero_shot_head",
     "name_head",
+    "notes_on_labels",
     "number_wholes",
     "open_head",
     "open_start",

@@ -146,6 +146,8 @@ def is_features(folder: TablePath) -> bool:
 
 def _hint(folder: TablePath) -> str:
     anew = " --force" if is_features(folder) else ""
+    if not anew and folder.is_dir() and any(one.name != "parts" for one in folder.iterdir()):
+        return "Give the folder of a table, or make one with: frieze embed SOURCE --out FEATURES"
     return f"Make the table with: frieze embed SOURCE --out {folder}{anew}"
 
 

@@ -1,6 +1,6 @@
 """Notes on a training: what its figures leave out or overstate, as JSON fields and as sentences."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from frieze.classifiers.data.labelled_examples import Examples, similar_labels
@@ -46,6 +46,12 @@ def notes_on_split(gaps: dict[str, Any], method: str) -> list[str]:
         "similar_labels": _similar,
     }
     return [describe(gaps[name]) for name, describe in sentences.items() if gaps.get(name)]
+
+
+def notes_on_labels(labels: Iterable[str]) -> list[str]:
+    """Describe labels that differ in case, outer blanks or `.0` only."""
+    sets = similar_labels(labels)
+    return [_similar(sets)] if sets else []
 
 
 def notes_on_folds(classifier: Classifier, tuned: Tuned) -> list[str]:

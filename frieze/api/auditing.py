@@ -63,6 +63,7 @@ def audit(
         check_kind(to_local_path(head), "head")
     split = None if head is None else to_local_path(head)
     frieze.classifiers.check_audit(table, findings_path, head=split, seed=seed, force=force)
+    label_info["label_notes"] += frieze.classifiers.notes_on_labels(filter(None, table.labels))
     columns = cut_columns(table)
     if columns:
         _LOG.warning("Note: %s are judged without each other, as near-duplicates are.", cut_rows(columns))

@@ -14,6 +14,7 @@ _COMMANDS = {
     "head": "frieze train FEATURES --out HEAD",
     "export": "frieze export HEAD --out MODEL",
 }
+_MOST_FAILURES = 100
 _ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head", "export": "an exported model"}
 
 
@@ -34,10 +35,19 @@ def check_kind(path: TablePath, expected: str) -> None:
     kind = folder_kind(path)
     if kind != expected:
         actual = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
+        beside = _find_beside(path, expected)
+        order = "Check the order of the arguments, or make one with: "
         raise InputError(
             f"{path} {actual}; expected {_ARTICLES[expected]}.",
-            hint=f"Check the order of the arguments, or make one with: {_COMMANDS[expected]}",
+            hint=f"{order}{_COMMANDS[expected]}" if beside is None else f"Did you mean {beside}?",
         )
+
+
+def _find_beside(path: TablePath, kind: str) -> TablePath | None:
+    """Return the folder of a kind that is named like a path: `photos.index` for `photos` and `photos.features`."""
+    stem = path.name.removesuffix(".features").removesuffix(".index").removesuffix(".head")
+    place = path.with_name(f"{stem}.{kind}") if stem else path
+    return place if folder_kind(place) == kind else None
 
 
 def check_has_kind(path: TablePath) -> None:
@@ -57,7 +67,8 @@ def describe(path: TablePath) -> dict[str, Any]:
     """Describe a folder of features, an index, a head or an exported model.
 
     Returns:
-        `kind` and the fields of the folder's JSON file; for features also counts by label and by reason of failure, for
+        `kind` and the fields of the folder's JSON file; for features also counts by label and by reason of failure, and
+        the first failures; for
         an index or a head whether it is `stale`.
 
     Raises:
@@ -99,9 +110,10 @@ def _describe_features(path: TablePath) -> dict[str, Any]:
         "labels": {name: n for name, n in counts if name is not None},
         "unlabelled": sum(n for name, n in counts if name is None),
         "failures": count_reasons(read_failures(path)),
+        "first_failures": list_failures(path, most=_MOST_FAILURES),
     }
 
 
-def list_failures(path: TablePath) -> list[dict[str, str]]:
-    """Return a table's failures: id, stage and reason of each."""
-    return list(read_failures(path).select(["id", "stage", "reason"]).to_pylist())
+def list_failures(path: TablePath, *, most: int | None = None) -> list[dict[str, str]]:
+    """Return a table's failures, or the first ones: id, stage and reason of each."""
+    return list(read_failures(path).select(["id", "stage", "reason"]).slice(0, most).to_pylist())

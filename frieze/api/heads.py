@@ -144,7 +144,7 @@ def to_units(layers: str | int) -> tuple[int, ...]:
 def compare(  # the mirror of a command
     features: str | Path | Sequence[str | Path],
     *,
-    heads: str = "linear,svm,knn",
+    heads: str | Sequence[str] = "linear,svm,knn",
     labels: str | Path | None = None,
     label: str | None = None,
     test_size: float = 0.2,
@@ -164,7 +164,7 @@ def compare(  # the mirror of a command
 
     Args:
         features: The tables' folders; or a source of images, with `backbones`.
-        heads: Kinds of head, comma-separated.
+        heads: Kinds of head, comma-separated or a list.
         labels: A file with ids and labels; by default the labels of the tables.
         label: The column of the labels, of that file or else of the tables.
         test_size: Share of the labelled images held out, in (0, 1).
@@ -192,7 +192,8 @@ def compare(  # the mirror of a command
     import frieze.classifiers
 
     paths = [features] if isinstance(features, str | Path) else list(features)
-    configs = [frieze.classifiers.HeadConfig(name.strip(), seed=seed) for name in heads.split(",")]
+    kinds = heads.split(",") if isinstance(heads, str) else heads
+    configs = [frieze.classifiers.HeadConfig(name.strip(), seed=seed) for name in kinds]
     split_config = frieze.classifiers.SplitConfig(test_size=test_size, seed=seed, column=split, group=group)
     opened = [open_labelled(path, labels=labels, label=label) for path in paths]
     split_config = keep_together(split_config, opened[0][0])

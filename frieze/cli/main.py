@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -103,7 +103,7 @@ class _Commands(click.Group):
         # Pillow warns of large images and broken metadata. Only here: a program that imports us keeps its own filters.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            with _logs_on_stderr():
+            with _logs_on_stderr(lambda text: self._to_options(ctx, text)[0]):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))  # a second Ctrl-C ends at once
@@ -120,34 +120,47 @@ class _Commands(click.Group):
             ctx.exit(_INPUT_ERROR)
 
     def _show_error(self, ctx: click.Context, error: "InputError") -> None:
-        """Print an error of the library, with the command's options, or else another one's, in place of parameters."""
+        """Print an error of the library."""
         from frieze import terminal
-        from frieze.cli.parameter_names import to_flags
         from frieze.core import InputError
 
-        message, hint = error.message, error.hint
+        message, hint = self._to_options(ctx, error.message, error.hint)
+        terminal.show_error(InputError(message, hint=hint))
+
+    def _to_options(self, ctx: click.Context, *texts: str) -> tuple[str, ...]:
+        """Replace parameters in texts of the library by the command's options, or else by another one's."""
+        from frieze.cli.parameter_names import to_flags
+
         arguments: set[str] = set()  # of the command that ran: options of others of that name are something else
         for name in (ctx.invoked_subcommand or "", *_COMMANDS):
-            command = self.get_command(ctx, name) if "`" in message + hint else None
+            command = self.get_command(ctx, name) if "`" in "".join(texts) else None
             if command is not None:
-                message, hint = (to_flags(text, command, kept=arguments) for text in (message, hint))
+                texts = tuple(to_flags(text, command, kept=arguments) for text in texts)
             if command is not None and name == ctx.invoked_subcommand:
                 arguments = {one.name or "" for one in command.params if isinstance(one, click.Argument)}
-        terminal.show_error(InputError(message, hint=hint))
+        return texts
 
 
 class _StderrHandler(logging.Handler):
-    """Prints what the library logs, as messages of the command."""
+    """Prints what the library logs, as messages of the command.
+
+    Args:
+        to_options: Replaces the library's parameters in a message by options.
+    """
+
+    def __init__(self, to_options: Callable[[str], str]) -> None:
+        super().__init__()
+        self._to_options = to_options
 
     def emit(self, record: logging.LogRecord) -> None:
         from frieze import terminal  # here, so that --help does not wait for NumPy
 
-        terminal.show_message(record.getMessage(), is_error=record.levelno >= logging.ERROR)
+        terminal.show_message(self._to_options(record.getMessage()), is_error=record.levelno >= logging.ERROR)
 
 
 @contextlib.contextmanager
-def _logs_on_stderr() -> Iterator[None]:
-    log, handler = logging.getLogger("frieze"), _StderrHandler()
+def _logs_on_stderr(to_options: Callable[[str], str]) -> Iterator[None]:
+    log, handler = logging.getLogger("frieze"), _StderrHandler(to_options)
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -232,6 +232,8 @@ def _info_of_features(document: Document) -> Iterator[str]:
     if n_failed:
         reasons = shorten([f"{reason} {n:,}" for reason, n in document.get("failures", {}).items()])
         yield f"{counted(n_failed, 'image')} can't be used ({reasons}): see {document['path']}/failures.parquet."
+    if names := [failure["id"] for failure in document.get("first_failures", ())]:
+        yield f"Their names: {shorten(names, most=10)}."
     labels = [f"{label} {n:,}" for label, n in document["labels"].items()]
     if labels:
         rest = f"; {document['unlabelled']:,} without one" if document["unlabelled"] else ""

@@ -19,6 +19,7 @@ from frieze.core import (
     read_json_text,
     write_with_own_checksum,
 )
+from frieze.features import is_features
 
 CONTRACT = 2
 INDEX_NAME = "index.json"
@@ -41,6 +42,8 @@ def read_document(path: TablePath) -> dict[str, Any]:
         FeatureFileError: It is missing, broken, was edited, or has a contract that this version does not know.
     """
     hint = f"Make the index with: frieze index FEATURES --out {path} --force"
+    if is_features(path):
+        hint = f"It is a table of features. Make an index of it with: frieze index {path} --out INDEX"
     document, text = read_json_text(path / INDEX_NAME, hint=hint)
     _check_contract(document, path)
     # No field is read before this check: whatever was edited ends in this error and not in a traceback.

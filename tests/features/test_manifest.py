@@ -80,6 +80,13 @@ def test_missing_table(tmp_path):
     assert caught.value.hint == f"Make the table with: frieze embed SOURCE --out {tmp_path}"
 
 
+def test_a_folder_of_something_else(tmp_path):
+    """Of a folder that holds something else, the hint does not make a table there."""
+    (tmp_path / "tom.jpg").touch()
+    with pytest.raises(FeatureFileError, match="Give the folder of a table, or make one with"):
+        open_features(tmp_path)
+
+
 @pytest.mark.parametrize("change", [{"contract": 2}, {"kind": "index"}])
 def test_other_contract_refused(change, table):
     """A later contract or another kind of folder is refused, with what this version reads."""

@@ -1,7 +1,7 @@
 """Files of labels: labels and other columns, joined to images by id."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +82,19 @@ class LabelFile:
             n = f"{n_spelled:,} ({VARIATIONS})"
             notes = (f"Ids of {self.uri} that are spelled differently from those of their images: {n}.",)
         n_unmatched = len(self.ids) - pc.count_distinct(at, "only_valid").as_py()
-        return Match(at, n_unmatched, (*self.notes, *notes))
+        return Match(at, n_unmatched, (*self.notes, *notes, *self._note_capitals(ids, at)))
+
+    def _note_capitals(self, ids: pa.ChunkedArray, at: pa.ChunkedArray) -> Iterator[str]:
+        """Return a note where unmatched rows differ from unmatched images in capital letters only."""
+        rows = pc.is_in(pa.array(range(len(self.ids)), pa.int32()), at.combine_chunks())
+        left, missing = self.ids.filter(pc.invert(rows)), pc.utf8_lower(ids.filter(at.is_null()))
+        left = left.filter(pc.is_in(pc.utf8_lower(left), missing))
+        if len(left):
+            image = ids.filter(at.is_null())[pc.index(missing, pc.utf8_lower(left[0])).as_py()]
+            yield (
+                f"Ids of {self.uri} that would name an image but for capital letters, and name none: {len(left):,},"
+                f" such as {left[0]} for {image}."
+            )
 
 
 class Match(NamedTuple):

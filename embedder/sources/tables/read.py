@@ -116,6 +116,9 @@ def to_text_column(column: pa.ChunkedArray, uri: str, name: str) -> pa.ChunkedAr
     return pc.if_else(is_missing, pa.scalar(None, pa.string()), values)
 
 
+_UTF_8 = "Save it as UTF-8 text: in Excel as `CSV UTF-8 (comma delimited)`."
+
+
 @contextlib.contextmanager
 def translate_read_errors(uri: str) -> Iterator[None]:
     """Translate errors of Arrow, csv and the file system to an InputError that names the file."""
@@ -123,7 +126,7 @@ def translate_read_errors(uri: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = "Save it as UTF-8 text." if "utf" in reason.lower() else "Check that its format matches its name."
+        hint = _UTF_8 if "utf" in reason.lower() else "Check that its format matches its name."
         hint = "Check the path." if isinstance(error, FileNotFoundError) else hint
         raise InputError(f"{uri} can't be read: {reason.rstrip('.')}.", hint=hint) from error
 

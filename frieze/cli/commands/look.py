@@ -1,5 +1,7 @@
 """`frieze look`."""
 
+import shlex
+
 import click
 
 from frieze.cli import options
@@ -28,5 +30,7 @@ def look(*, folder: str, port: int | None, browser: bool) -> None:
     options.warn_of_removed(collection.embedded)
     if n_failed := collection.embedded["failed"]:
         table = collection.embedded["out"]
-        terminal.show_note(f"pictures that can't be used: {n_failed:,}; see {table}/failures.parquet")
+        terminal.show_note(
+            f"pictures that can't be used: {n_failed:,}; for their names: frieze info {shlex.quote(table)}"
+        )
     looking.open_page(collection, port=port, browser=browser)

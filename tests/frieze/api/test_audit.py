@@ -165,6 +165,14 @@ def test_findings_in_other_forms(suffix, planted, audited, tmp_path):
     assert list(findings.columns) == list(rows[0])
 
 
+def test_labels_that_look_alike_are_named(planted, run, tmp_path):
+    """Labels that differ in case only, which would look like wrong ones, are named."""
+    rows = [f"{row:03},{name}" for row, name in enumerate(["ant", "Ant"] * 6)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows]))
+    line = ("audit", planted / "v.features", "--labels", tmp_path / "labels.csv", "--out", tmp_path / "f.parquet")
+    assert "'Ant' and 'ant'" in run(*line).stderr
+
+
 def test_findings_are_replaced_with_force_only(planted, run, tmp_path):
     """Findings are replaced with --force alone, and anything else not even then."""
     mine, out = tmp_path / "mine.parquet", tmp_path / "f.parquet"

@@ -44,6 +44,13 @@ def test_the_wrong_folder_is_named(world, run, tmp_path, loads_nothing, line, me
     assert message in result.stderr
 
 
+@pytest.mark.parametrize("given", ["photos", "photos.features"])
+def test_the_folder_beside_is_named(world, run, given):
+    """Where the folder of images or its table is given in place of the index, the index beside it is named."""
+    result = run("search", str(world / given), "a.png")
+    assert f"Did you mean {world / 'photos.index'}?" in result.stderr
+
+
 @pytest.mark.parametrize(
     "vectors",
     [

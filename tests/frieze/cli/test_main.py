@@ -1,6 +1,7 @@
 """The command line as a whole: help, exit codes, streams."""
 
 import inspect
+import logging
 import os
 import signal
 import subprocess
@@ -232,3 +233,11 @@ def test_an_unknown_command(name, message, run):
     result = run(name)
     assert result.exit_code == 2
     assert result.stderr.strip().endswith(message)
+
+
+def test_notes_name_options(run, monkeypatch):
+    """What the library logs names the command's options, not Python's parameters."""
+    monkeypatch.setattr(
+        frieze.api.heads, "train", lambda *_, **__: logging.getLogger("frieze").warning("Note: by `group='image'`.")
+    )
+    assert "Note: by --group image." in run("train", "t", "--out", "o").stderr

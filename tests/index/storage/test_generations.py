@@ -304,3 +304,13 @@ def test_the_hash_of_earlier_versions_is_known(small, tmp_path):
     change(tmp_path / "i", rows=61)
     with pytest.raises(FeatureFileError, match="not as it was written"):
         open_index(tmp_path / "i")
+
+
+def test_a_table_in_place_of_an_index(small):
+    """Where a table is opened as an index, the hint makes an index of it."""
+    with pytest.raises(FeatureFileError) as caught:
+        open_index(small.path)
+    assert (
+        caught.value.hint
+        == f"It is a table of features. Make an index of it with: frieze index {small.path} --out INDEX"
+    )

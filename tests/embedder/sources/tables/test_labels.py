@@ -41,6 +41,15 @@ def test_join(labelled):
     assert actual == {"a.jpg": "007", "in/b.jpg": None, "in/c.jpg": "7"}
 
 
+@pytest.mark.parametrize(("row", "named"), [("IN/B.jpg", "1, such as IN/B.jpg for in/b.jpg"), ("b.jpg", None)])
+def test_capitals(row, named, folder, tmp_path):
+    """A note names rows that match no image, but would if capitals were ignored; they match none all the same."""
+    (tmp_path / "labels.csv").write_text(f"id,label\na.jpg,x\n{row},y\n")
+    source = open_source(str(folder), SourceOptions(labels=str(tmp_path / "labels.csv")))
+    assert source.n_unmatched == 1
+    assert [note.rpartition(": ")[2].rstrip(".") for note in source.notes if "capital" in note] == [named] * bool(named)
+
+
 def test_user_columns(labelled):
     """All other columns come along, null where an image is not named."""
     actual = {
