@@ -39,7 +39,7 @@ from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.job.try_backbones import TriedBackbone, TriedSample, draw_sample, try_backbones
 from frieze.embedder.job.try_precisions import try_precisions
-from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, is_part, read_labels
+from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels, split_part
 from frieze.embedder.sources.base import Listing
 from frieze.embedder.sources.files import to_path
 from frieze.embedder.sources.open import LABELS, open_source, read_image
@@ -107,7 +107,6 @@ __all__ = [
     "has_graph",
     "has_several",
     "image_reader",
-    "is_part",
     "list_backbones",
     "list_graphs",
     "load_backbone",
@@ -124,6 +123,7 @@ __all__ = [
     "recall_embed_options",
     "reopen_backbone",
     "ship_graph",
+    "split_part",
     "split_prompts",
     "spot_check",
     "stream",

@@ -5,8 +5,10 @@ import html
 import importlib
 import io
 import os
+import re
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from frieze.features.concat import unify_types
 from frieze.features.manifest import PARTS
 
 _N_THUMBNAILS, _THUMBNAIL_PX = 8, 96
+_PART = re.compile(r"(?P<image>.+)#(?P<box>-?\d+,-?\d+,-?\d+,-?\d+)", re.DOTALL)  # docs/format.md
 _STYLE = "display:inline-block;margin:2px;text-align:center;font-size:80%"
 
 
@@ -107,12 +110,18 @@ def _thumbnail(uri: str) -> str | None:
     """Return a small JPEG as a data URL; None for an image that is no file, is gone, or is not Pillow's to read."""
     from PIL import Image, ImageOps
 
-    path = urllib.parse.unquote_to_bytes(uri[7:]) if uri.startswith("file://") else os.fsencode(uri)
+    path = os.fsdecode(urllib.parse.unquote_to_bytes(uri[7:]) if uri.startswith("file://") else os.fsencode(uri))
     try:
-        with Image.open(os.fsdecode(path)) as image:
-            image.draft("RGB", (_THUMBNAIL_PX, _THUMBNAIL_PX))
-            image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
+        part = None if Path(path).exists() else _PART.fullmatch(path)
+        with Image.open(part["image"] if part else path) as image:
+            if part is None:
+                image.draft("RGB", (_THUMBNAIL_PX, _THUMBNAIL_PX))
+                image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
             upright = ImageOps.exif_transpose(image).convert("RGB")
+        if part is not None:
+            left, top, width, height = map(int, part["box"].split(","))
+            upright = upright.crop((left, top, left + width, top + height))
+            upright.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     file = io.BytesIO()

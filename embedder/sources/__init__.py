@@ -1,7 +1,7 @@
 """Image sources: one file a kind, each of which opens a `Source`."""
 
 from frieze.embedder.sources.base import Content, File, Source, SourceOptions
-from frieze.embedder.sources.boxes.crop import is_part
+from frieze.embedder.sources.boxes.crop import split_part
 from frieze.embedder.sources.files import read_uri, to_path
 from frieze.embedder.sources.in_memory import as_images, encode
 from frieze.embedder.sources.open import LABELS, has_columns, is_listed_as, open_source, read_image
@@ -18,10 +18,10 @@ __all__ = [
     "encode",
     "has_columns",
     "is_listed_as",
-    "is_part",
     "open_source",
     "read_image",
     "read_labels",
     "read_uri",
+    "split_part",
     "to_path",
 ]

@@ -113,19 +113,6 @@ def open_source(source: Any, options: SourceOptions) -> Source:
     )
 
 
-def _with_frames(opened: Source, source: Any, rule: FrameRule) -> Source:
-    """Make rows of the frames of files in archives and buckets; a folder on disk has listed them so."""
-    if opened.has_members:
-        return with_frames(opened, rule)
-    is_on_disk = isinstance(source, str | Path) and not (is_remote(str(source)) or is_registered(source))
-    if not is_on_disk or opened.has_columns or source == STDIN or file_kind(str(source)) is not None:
-        raise InputError(
-            "`frames` is for folders, globs and files on disk or in a bucket, and for tar and zip archives.",
-            hint="Leave `frames` out, or give the folder of the files.",
-        )
-    return opened
-
-
 def _read_parts(options: SourceOptions) -> BoxFile | None:
     """Read the file of boxes, if there is one, and check the other choices of parts before images are listed."""
     check_one_choice(boxes=options.boxes, box_columns=options.box_columns, tiles=options.tiles)
@@ -145,6 +132,19 @@ def _with_parts(source: Source, boxes: BoxFile | None, options: SourceOptions) -
         has_labels = options.labels in LABELS
         return with_column_boxes(source, options.box_columns, has_labels=has_labels, max_pixels=max_pixels)
     return source if options.tiles is None else with_tiles(source, options.tiles, max_pixels=max_pixels)
+
+
+def _with_frames(opened: Source, source: Any, rule: FrameRule) -> Source:
+    """Make rows of the frames of files in archives and buckets; a folder on disk has listed them so."""
+    if opened.has_members:
+        return with_frames(opened, rule)
+    is_on_disk = isinstance(source, str | Path) and not (is_remote(str(source)) or is_registered(source))
+    if not is_on_disk or opened.has_columns or source == STDIN or file_kind(str(source)) is not None:
+        raise InputError(
+            "`frames` is for folders, globs and files on disk or in a bucket, and for tar and zip archives.",
+            hint="Leave `frames` out, or give the folder of the files.",
+        )
+    return opened
 
 
 def _without_excluded(source: Source, options: SourceOptions) -> Source:

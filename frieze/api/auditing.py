@@ -5,27 +5,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from frieze import terminal
-from frieze.api.duplicate_groups import (
-    cut_columns,
-    cut_rows,
-    find_duplicate_groups,
-    number_rows,
-    temporary_index,
-)
+from frieze.api.duplicate_groups import cut_columns, cut_rows, find_duplicate_groups, nearest_rows, temporary_index
 from frieze.api.folder_kinds import check_kind
 from frieze.api.label_source import open_labelled
 from frieze.api.paths import to_local_path
-from frieze.core import Floats, Rows
 from frieze.features import Features
 from frieze.reports.audit_page import Finding, write_audit_page
 from frieze.reports.html import check_page
 
 if TYPE_CHECKING:
     from frieze.classifiers import Neighbourhood
-    from frieze.indexing import Index
 
 _LOG = logging.getLogger("frieze")
 
@@ -95,12 +85,5 @@ def _neighbourhood(table: Features, out: Path, min_score: float | None) -> tuple
     with temporary_index(table, out) as index:
         duplicates = find_duplicate_groups(index, min_score=min_score)
         with terminal.spinner("Finding neighbours"):
-            nearest = _nearest(index, table, k=frieze.classifiers.N_NEIGHBOURS)
+            nearest = nearest_rows(index, table, k=frieze.classifiers.N_NEIGHBOURS)
     return frieze.classifiers.Neighbourhood(duplicates.groups, *nearest), duplicates.min_score
-
-
-def _nearest(index: "Index", table: Features, *, k: int) -> tuple[Rows, Floats]:
-    rows = number_rows(index)
-    batches = [index.top_k(embeddings, min(k, len(table))) for _, embeddings in table.batches()]
-    ids, scores = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return np.array([rows[name] for name in ids.flat]).reshape(ids.shape), scores

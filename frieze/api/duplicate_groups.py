@@ -12,7 +12,7 @@ import numpy as np
 from frieze import terminal
 from frieze.api.confirming import can_compare, comparison_progress, find_copies
 from frieze.api.paths import scratch_folder
-from frieze.core import Rows
+from frieze.core import Floats, Rows
 from frieze.features import Features
 
 if TYPE_CHECKING:
@@ -41,6 +41,24 @@ def temporary_index(table: Features, near: Path) -> Iterator["Index"]:
 def number_rows(index: "Index") -> dict[str, int]:
     """Return the row number of each id."""
     return {name: row for row, name in enumerate(index.ids)}
+
+
+def nearest_rows(index: "Index", table: Features, *, k: int) -> tuple[Rows, Floats]:
+    """Find the nearest rows of each row, itself among them.
+
+    Args:
+        index: The index of the table.
+        table: The table.
+        k: How many; fewer where the table has fewer.
+
+    Returns:
+        rows: int64 [N, k], best first.
+        scores: float32 [N, k].
+    """
+    rows = number_rows(index)
+    batches = [index.top_k(embeddings, min(k, len(table))) for _, embeddings in table.batches()]
+    ids, scores = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return np.array([rows[name] for name in ids.flat]).reshape(ids.shape), scores
 
 
 @dataclasses.dataclass(frozen=True)

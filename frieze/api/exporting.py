@@ -45,10 +45,12 @@ def export(
         head: The head's folder, or `builtin`; for the format of a table the folder of a table of features.
         out: Folder of the SavedModel, or the ONNX file; for the format of a table its file or folder.
         format: `savedmodel`, or `onnx` (pip install 'frieze[onnx]'), also of a head on an ONNX backbone; of a table
-            `csv`: a file of ids, labels and all other columns.
+            `csv`, a file of ids, labels and all other columns; `datasets`, a Parquet file for the library `datasets`;
+            `embedding-atlas`, one with points, neighbours and small pictures; `fiftyone`, a folder that FiftyOne
+            imports; `lance`, a folder for LanceDB (pip install 'frieze[lance]').
         predictions: Of a table: a head, whose predictions become the columns `prediction`, `probability` and, where it
             abstains, `abstained`.
-        vectors: Of a table: add the vectors, as columns `embedding_0`, `embedding_1` and so on.
+        vectors: Of `csv`: add the vectors, as columns `embedding_0`, `embedding_1` and so on; others have them.
         force: Replace an existing export; anything else stays.
 
     Returns:

@@ -139,7 +139,7 @@ def _embed_images(index: "Index", images: Sequence[tuple[str, Any]], *, where: s
     import frieze.embedder
 
     for image in (one for _, one in images if isinstance(one, str)):  # before the seconds of loading the backbone
-        if not (Path(image).is_file() or frieze.embedder.is_part(image)):
+        if not (Path(image).is_file() or frieze.embedder.split_part(image)):
             raise InputError(f"There is no file {image}.", hint=f"Check the path; name a stored image as id:{image}")
     hint = f"Search by {_ID}NAME, or by a .npy file of vectors made the same way."
     check_can_embed(index.spec, where=where, hint=hint)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from frieze.core import TEXT, FeatureFileError, ImageError, InputError, counted, sweep_leftovers, write_text
 from frieze.reports.templates import render
-from frieze.reports.thumbnails import draw_url
+from frieze.reports.thumbnails import draw_url, draw_whole
 
 PAGE_NAME = "report.html"
 """File of a head's folder with its report."""
@@ -89,6 +89,7 @@ class Figure(NamedTuple):
         url: The thumbnail as a data URL; None where the image can't be read.
         reason: Why it can't be read.
         detail: A second line of the caption, plain text.
+        whole: The thumbnail of the image with the part outlined, as a data URL; empty for a whole image.
     """
 
     uri: str
@@ -97,12 +98,16 @@ class Figure(NamedTuple):
     url: str | None
     reason: str
     detail: str = ""
+    whole: str = ""
 
 
 def draw_figure(uri: str, caption: str, *, kind: str = "", detail: str = "") -> Figure:
     """Draw the thumbnail of an image; one that is missing or broken gets the reason in its place."""
+    from frieze.embedder import split_part
+
     try:
-        return Figure(uri, caption, kind, draw_url(uri, _THUMBNAIL_PX), "", detail)
+        whole = draw_url(uri, _THUMBNAIL_PX, draws=draw_whole) if split_part(uri) is not None else ""
+        return Figure(uri, caption, kind, draw_url(uri, _THUMBNAIL_PX), "", detail, whole)
     except ImageError as error:
         return Figure(uri, caption, kind, None, error.reason, detail)
 

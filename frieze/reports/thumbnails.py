@@ -3,13 +3,19 @@
 import base64
 import hashlib
 import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from frieze.core import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PICTURE_PX = 1280
 """The longer side of a picture in full view."""
 
 _QUALITY = 80
+_LINE_SHARE = 1 / 320  # of the longer side
 _SHA256_LENGTH = 64  # in hexadecimal digits
 
 
@@ -34,15 +40,58 @@ def draw(uri: str, side_px: int, *, sha256: str = "") -> bytes:
     except OSError as error:
         raise ImageError("read", "unreadable", str(error)) from error
     image.thumbnail((side_px, side_px))
+    return _to_jpeg(image)
+
+
+def draw_whole(uri: str, side_px: int) -> bytes:
+    """Return the image that a part belongs to, with the part outlined, as `draw` does; of a whole image the image.
+
+    Raises:
+        ImageError: It is missing or broken.
+    """
+    import frieze.embedder
+
+    part = frieze.embedder.split_part(uri)
+    if part is None:
+        return draw(uri, side_px)
+    whole, box = part
+    try:
+        image, (width, _) = frieze.embedder.decode(frieze.embedder.read_image(whole), side_px=side_px)
+    except OSError as error:
+        raise ImageError("read", "unreadable", str(error)) from error
+    image.thumbnail((side_px, side_px))
+    _outline(image, [edge * image.width / width for edge in box])
+    return _to_jpeg(image)
+
+
+def _outline(image: "Image.Image", box: list[float]) -> None:
+    """Draw a box in two colours, of which one is seen on any picture."""
+    from PIL import ImageDraw
+
+    left, top, width, height = box
+    line_px = max(1, round(max(image.size) * _LINE_SHARE))
+    pen = ImageDraw.Draw(image)
+    for inset, colour in ((0, "black"), (line_px, "yellow")):
+        corners = left + inset, top + inset, left + width - 1 - inset, top + height - 1 - inset
+        if corners[0] <= corners[2] and corners[1] <= corners[3]:
+            pen.rectangle(corners, outline=colour, width=line_px)
+
+
+def _to_jpeg(image: "Image.Image") -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=_QUALITY)
     return file.getvalue()
 
 
-def draw_url(uri: str, side_px: int) -> str:
+def draw_url(uri: str, side_px: int, *, draws: Callable[[str, int], bytes] = draw) -> str:
     """Return an image as a data URL, for a page that holds its own pictures.
+
+    Args:
+        uri: The image's URI.
+        side_px: The longer side.
+        draws: `draw` or `draw_whole`.
 
     Raises:
         ImageError: It is missing or broken.
     """
-    return f"data:image/jpeg;base64,{base64.b64encode(draw(uri, side_px)).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(draws(uri, side_px)).decode()}"

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from frieze.core import count_cores
 from frieze.reports.projection import check_method
-from frieze.reports.thumbnails import PICTURE_PX, draw
+from frieze.reports.thumbnails import PICTURE_PX, draw, draw_whole
 from frieze.search_document import SearchOptions
 from frieze.web import schemas
 from frieze.web.background import BackgroundResult
@@ -88,6 +88,9 @@ def _add_search(app: FastAPI, collection: Collection) -> None:
         return Response(file.getvalue(), media_type="image/png")
 
 
+Whole = Annotated[bool, fastapi.Query(description="Of a part of an image all of it, with the part outlined.")]
+
+
 def _add_pictures(app: FastAPI, collection: Collection) -> None:
     @app.get("/thumbnail", response_class=Response, responses=PICTURE)
     def thumbnail(id: Id) -> Response:  # noqa: A002  as everywhere
@@ -97,9 +100,10 @@ def _add_pictures(app: FastAPI, collection: Collection) -> None:
         return Response(data, media_type="image/jpeg", headers={"cache-control": CACHE_CONTROL})
 
     @app.get("/picture", response_class=Response, responses=PICTURE)
-    def picture(id: Id) -> Response:  # noqa: A002  as everywhere
-        """Return an image of the collection, its longer side at most 1280 pixels."""
-        return Response(draw(collection.metadata(id)["uri"], PICTURE_PX), media_type="image/jpeg")
+    def picture(id: Id, whole: Whole = False) -> Response:  # noqa: A002  as everywhere
+        """Return an image of the collection, its longer side at most 1280 pixels; of a part the part alone."""
+        uri = collection.metadata(id)["uri"]
+        return Response((draw_whole if whole else draw)(uri, PICTURE_PX), media_type="image/jpeg")
 
     @app.get("/image", response_model=schemas.Image)
     def image(id: Id) -> dict[str, Any]:  # noqa: A002  as everywhere

@@ -1,3 +1,5 @@
+import base64
+import io
 import sys
 
 import duckdb
@@ -78,6 +80,18 @@ def test_html(tmp_path, manifest, spec):
     assert html.count('<img src="data:image/jpeg;base64,') == 1
     assert [f"{label}</span>" in html for label in "abc"] == [True] * 3
     assert "Features(3 x 4, tiny" in html
+
+
+def test_html_of_parts(tmp_path):
+    """A row of a part of an image shows the part; so does a file whose own name ends like a box show itself."""
+    picture = Image.new("RGB", (400, 300), "red")
+    picture.paste("blue", (100, 50, 300, 150))
+    picture.save(tmp_path / "a.png")
+    url = data_frames._thumbnail(f"{tmp_path}/a.png#100,50,200,100")
+    shown = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    assert (shown.size, shown.getpixel((1, 1))[2] > 200) == ((96, 48), True)
+    (tmp_path / "a.png").rename(tmp_path / "b#1,2,3,4")
+    assert data_frames._thumbnail(f"{tmp_path}/b#1,2,3,4") is not None
 
 
 def test_html_of_many(tmp_path, manifest, spec):

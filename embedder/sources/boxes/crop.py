@@ -20,10 +20,10 @@ def name_part(image: str, box: Corner) -> str:
     return f"{image}#{','.join(map(str, box))}"
 
 
-def split_name(name: str) -> tuple[str, Corner] | None:
+def split_part(name: str) -> tuple[str, Corner] | None:
     """Split the name of a part into that of its image and the box; None for the name of a whole image.
 
-    >>> split_name("a.jpg#10,20,30,40"), split_name("a#b.jpg")
+    >>> split_part("a.jpg#10,20,30,40"), split_part("a#b.jpg")
     (('a.jpg', (10, 20, 30, 40)), None)
     """
     match = _NAME.fullmatch(name)
@@ -31,15 +31,6 @@ def split_name(name: str) -> tuple[str, Corner] | None:
         return None
     x, y, width, height = map(int, match["box"].split(","))
     return match["image"], (x, y, width, height)
-
-
-def is_part(name: str) -> bool:
-    """Return whether a path or URI names a part of an image.
-
-    >>> is_part("a.jpg#1,2,3,4"), is_part("a.jpg")
-    (True, False)
-    """
-    return split_name(name) is not None
 
 
 def read_part(name: str, read: Callable[[str], bytes]) -> bytes:
@@ -52,7 +43,7 @@ def read_part(name: str, read: Callable[[str], bytes]) -> bytes:
     Raises:
         ImageError: The image can't be read, or the box holds no pixel of it.
     """
-    part = split_name(name)
+    part = split_part(name)
     if part is None:
         return read(name)
     image, box = part

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from frieze import terminal
 from frieze.api.exports.rows import ExportRows, RowBatch
 from frieze.core import check_table_file, counted, write_csv_for_excel
 
@@ -44,7 +45,8 @@ def write_csv(rows: ExportRows, out: Path, *, vectors: bool, **_: bool) -> list[
     schema, batches = ExportRows(rows.table, rows.head, tuple(numbers)).batches()
     schema = pa.schema([*schema, *((name, pa.float32()) for name in numbers)])
     formulas = _Formulas()
-    write_csv_for_excel(out, schema, formulas.count(_to_table(batch, numbers) for batch in batches))
+    with terminal.spinner("Exporting"):
+        write_csv_for_excel(out, schema, formulas.count(_to_table(batch, numbers) for batch in batches))
     return [*formulas.notes(), *_limits(len(rows.table), len(schema))]
 
 

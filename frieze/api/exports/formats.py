@@ -1,13 +1,17 @@
 """The formats in which a table of features is exported."""
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frieze import terminal
 from frieze.api.export_folder import count_bytes
+from frieze.api.exports.atlas_file import check_atlas, write_atlas
 from frieze.api.exports.csv_file import check_csv, write_csv
+from frieze.api.exports.datasets_file import check_datasets, write_datasets
+from frieze.api.exports.fiftyone_folder import check_fiftyone, write_fiftyone
+from frieze.api.exports.lance_folder import check_lance, write_lance
 from frieze.api.exports.rows import ExportRows
 from frieze.api.folder_kinds import check_kind
 from frieze.api.paths import open_table, to_local_path
@@ -21,7 +25,8 @@ class TableFormat(NamedTuple):
         check: (out, force) -> nothing; raises a FeatureFileError where `out` can't be written.
         write: (rows, out, force, vectors) -> notes on what is not in it. `vectors`: add the vectors, where they are
             optional.
-        opened_by: What opens it, to type; `{out}` is its path.
+        opened_by: What opens it, to type; `{out}` is its path, `{quoted}` the same for a shell, `{parent}` and `{stem}`
+            are parts of it.
         has_vectors: Whether it has the vectors in any case.
     """
 
@@ -34,6 +39,21 @@ class TableFormat(NamedTuple):
 TABLE_FORMATS = {
     "csv": TableFormat(
         check_csv, write_csv, 'python -c "import pandas; print(pandas.read_csv({out!r}))"', has_vectors=False
+    ),
+    "datasets": TableFormat(
+        check_datasets, write_datasets, 'python -c "import datasets; print(datasets.Dataset.from_parquet({out!r}))"'
+    ),
+    "embedding-atlas": TableFormat(
+        check_atlas, write_atlas, "embedding-atlas {quoted} --x x --y y --neighbors neighbors --image image"
+    ),
+    "fiftyone": TableFormat(
+        check_fiftyone,
+        write_fiftyone,
+        'python -c "import fiftyone as fo; data = fo.Dataset.from_dir({out!r}, fo.types.FiftyOneDataset);'
+        ' fo.launch_app(data).wait()"',
+    ),
+    "lance": TableFormat(
+        check_lance, write_lance, 'python -c "import lancedb; print(lancedb.connect({parent!r}).open_table({stem!r}))"'
     ),
 }
 """Name -> format of a table."""
@@ -56,13 +76,13 @@ def export_table(
         raise InputError(f"`format={name!r}` has the vectors in any case.", hint="Leave `vectors` out.")
     rows = _open_rows(features, predictions)
     table_format.check(out, force=force)
-    with terminal.spinner("Exporting"):
-        notes = table_format.write(rows, out, force=force, vectors=vectors)
+    notes = table_format.write(rows, out, force=force, vectors=vectors)
+    names = {"out": str(out), "quoted": shlex.quote(str(out)), "parent": str(out.parent), "stem": out.stem}
     return {
         "out": str(out),
         "format": name,
         "rows": len(rows.table),
-        "opened_by": table_format.opened_by.format(out=str(out)),
+        "opened_by": table_format.opened_by.format(**names),
         "bytes": count_bytes(out),
         "notes": notes,
         "stale": None if rows.head is None else rows.head.staleness(),

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from frieze.core import Floats
@@ -86,3 +87,16 @@ def _predict(head: "Head", embeddings: Floats) -> dict[str, Any]:
     arrays = [pa.array(labels, pa.string()), pa.array(probabilities, pa.float32())]
     arrays += [] if head.threshold is None else [pa.array(probabilities < head.threshold)]
     return dict(zip(PREDICTIONS, arrays, strict=False))
+
+
+def add_embeddings(columns: pa.Table, embeddings: Floats) -> pa.Table:
+    """Append the column `embedding`, lists of D float32."""
+    flat = pa.array(np.ascontiguousarray(embeddings).reshape(-1))
+    return columns.append_column("embedding", pa.FixedSizeListArray.from_arrays(flat, embeddings.shape[1]))
+
+
+def slices(batches: Iterator[RowBatch], n_rows: int) -> Iterator[RowBatch]:
+    """Cut batches into such of at most `n_rows`: what is added to a row may be large."""
+    for columns, embeddings in batches:
+        for start in range(0, len(columns), n_rows):
+            yield RowBatch(columns.slice(start, n_rows), embeddings[start : start + n_rows])

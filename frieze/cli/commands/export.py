@@ -12,7 +12,7 @@ from frieze.cli import options
 @options.out("Folder of the SavedModel; or the ONNX file, or the file or folder of the table.")
 @click.option(
     "--format",
-    type=click.Choice(("savedmodel", "onnx", "csv")),
+    type=click.Choice(("savedmodel", "onnx", "csv", "datasets", "embedding-atlas", "fiftyone", "lance")),
     default="savedmodel",
     show_default=True,
     help="What is written.",

@@ -15,6 +15,9 @@ export const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
 const pictures = get("data") ? JSON.parse(get("data").textContent).pictures : null;
 export const thumbnail = (id) => (pictures ? pictures[id] ?? "data:," : `/thumbnail?id=${encodeURIComponent(id)}`);
 
+// Whether an id names a part of an image: IMAGE#x,y,width,height.
+export const isPart = (id) => /#-?\d+,-?\d+,-?\d+,-?\d+$/.test(id ?? "");
+
 export function say(problem) {
   const message = get("message");
   message.textContent = problem ? [problem.detail, problem.mend].filter(Boolean).join("\n") : "";

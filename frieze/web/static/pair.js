@@ -2,7 +2,7 @@
 
 import { address, ask } from "./api.js";
 import { decide, kept, undo } from "./decisions.js";
-import { count, get, make } from "./dom.js";
+import { count, get, isPart, make } from "./dom.js";
 import { difference, toText } from "./duplicate_sets.js";
 
 const BLINK_MS = 500;
@@ -10,7 +10,7 @@ const NOT_ALIGNED = /cropped|mirrored|turned|framed/;
 const SAID = { id: "left kept", other: "right kept", both: "both kept" };
 const KEYS = {
   1: () => choose("id"), ArrowLeft: () => choose("id"), 2: () => choose("other"), ArrowRight: () => choose("other"),
-  3: () => choose("both"), " ": () => choose("both"), u: takeBack, b: blink, d: showDifference, n: () => move(1), p: () => move(-1),
+  3: () => choose("both"), " ": () => choose("both"), u: takeBack, b: blink, d: showDifference, w: showWhole, n: () => move(1), p: () => move(-1),
 };
 
 let pairs = [];
@@ -18,6 +18,7 @@ let place = 0;
 let latest = 0; // number of the pair that was shown last: what comes late for another is dropped
 let timer = null;
 let onMove;
+let isWhole = false; // parts of images are shown in their images, outlined
 
 const stage = () => get("pair-stage");
 const figures = () => [...stage().querySelectorAll("figure")];
@@ -40,6 +41,8 @@ export function show(all, number) {
   get("pair-title").focus({ preventScroll: true });
   reset();
   const { id, other } = pairs[place];
+  get("pair").querySelector('[data-key="w"]').hidden = !isPart(id) && !isPart(other);
+  mark("w", isWhole);
   latest += 1;
   figures().forEach((figure, side) => fill(figure, side ? other : id, side, latest));
   tell();
@@ -55,7 +58,7 @@ function press(event) {
 
 async function fill(figure, id, side, number) {
   const [image, caption] = figure.children;
-  Object.assign(image, { src: address("/picture", { id }), alt: id });
+  Object.assign(image, { src: address("/picture", { id, whole: isWhole && isPart(id) ? true : null }), alt: id });
   caption.replaceChildren(make("b", { textContent: id }));
   const facts = await ask(address("/image", { id })).catch((problem) => ({ uri: problem.detail }));
   if (number !== latest) return;
@@ -106,6 +109,13 @@ function takeBack() {
 function move(step) {
   if (pairs[place + step]) onMove(pairs[place + step]);
   else tell(step > 0 ? "This is the last pair." : "This is the first pair.");
+}
+
+function showWhole() {
+  const { id, other } = pairs[place];
+  if (!isPart(id) && !isPart(other)) return;
+  isWhole = !isWhole;
+  show(pairs, place);
 }
 
 function reset() {

@@ -1,7 +1,7 @@
 // Search: by an image that is dropped, pasted or chosen, by one of the collection, by words, or by a filter alone.
 
 import { address, ask, call } from "./api.js";
-import { copy, count, get, make, percent, say, thumbnail, tile } from "./dom.js";
+import { copy, count, get, isPart, make, percent, say, thumbnail, tile } from "./dom.js";
 
 let facts;
 let query = null; // {id}, {file} or {words}
@@ -26,6 +26,7 @@ function listen() {
   get("least").addEventListener("change", () => query && run());
   get("query-image").addEventListener("error", () => { get("query-image").hidden = true; });
   get("file").addEventListener("change", () => { upload(get("file").files[0]); get("file").value = ""; });
+  get("whole-image").addEventListener("error", () => { get("query-whole").hidden = true; });
   get("drop").addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") get("file").click(); });
   document.addEventListener("paste", (event) => { const file = event.clipboardData.files[0]; if (file) { event.preventDefault(); upload(file); } });
   document.addEventListener("dragover", (event) => { event.preventDefault(); get("drop").classList.add("over"); });
@@ -142,6 +143,8 @@ function showQuery() {
   get("query-image").hidden = words !== undefined;
   if (words === undefined) get("query-image").src = file ? URL.createObjectURL(file) : thumbnail(id);
   get("query-image").alt = get("query-name").textContent = file?.name ?? id ?? words;
+  get("query-whole").hidden = !isPart(id);
+  get("whole-image").src = isPart(id) ? address("/picture", { id, whole: true }) : "data:,";
   get("name").value = id ?? "";
   get("text").value = words ?? "";
   get("query-prediction").hidden = get("query-crop").hidden = true;

@@ -1,14 +1,18 @@
 """Commands on tables whose rows are boxes, with the built-in backbone."""
 
+import io
 import json
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
 import frieze
 from frieze.core import InputError
+from frieze.web.app import make_app
+from frieze.web.collection import open_collection
 
 BOXES = [(0, 0, 60, 50), (20, 30, 70, 64), (90, 90, 9, 9), (4, 4, 0, 7)]
 
@@ -118,3 +122,21 @@ def test_tiles(folder, tmp_path):
     assert frieze.embed(folder / "in", out=tmp_path / "t")["unchanged"] == 12
     assert frieze.embed(folder / "in", out=tmp_path / "t", retry_failures=True)["embedded"] == 0
     assert frieze.open_features(tmp_path / "t").ids[0] == "0.png#0,0,80,40"
+
+
+def test_pages(folder, tmp_path):
+    """Pages of hits, duplicates and a head's mistakes show each part, and below it where it lies in its image."""
+    hits = frieze.search(folder / "i", "id:0.png#0,0,60,50", k=3)
+    frieze.write_report(tmp_path / "page.html", title="t", found=hits)
+    page = (tmp_path / "page.html").read_text()
+    assert (page.count("<figure"), page.count('<img class="whole"')) == (3, 3)
+
+
+def test_page(folder, tmp_path):
+    """The server draws the part, or its image with the part outlined."""
+    thumbnails = tmp_path / "thumbnails"
+    collection = open_collection(folder / "i", None, thumbnails, find_duplicates=lambda _: {})
+    page = TestClient(make_app(collection), base_url="http://localhost:8501")
+    answers = [page.get("/picture", params={"id": "0.png#0,0,60,50"} | more) for more in ({}, {"whole": True})]
+    collection.close()
+    assert [Image.open(io.BytesIO(one.content)).size for one in answers] == [(60, 50), (80, 80)]

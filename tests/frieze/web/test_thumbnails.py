@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from frieze.core import ImageError, InputError
+from frieze.reports.thumbnails import draw, draw_whole
 from frieze.web import thumbnails
 from frieze.web.thumbnails import THUMBNAIL_PX, Thumbnails
 
@@ -92,3 +93,21 @@ def test_a_missing_image(pictures):
         kept.get(str(pictures / "late.png"), "")
     shutil.copy(pictures / "0.png", pictures / "late.png")
     assert opened(kept.get(str(pictures / "late.png"), "")).size == (192, 144)
+
+
+def test_whole(pictures):
+    """A part is drawn in its image, which stands upright, with a line around it; a whole image is drawn as it is."""
+    lying = f"{pictures}/lying.jpg"
+    image = opened(draw_whole(f"{lying}#20,100,100,200", 200))
+    assert image.size == (100, 200)
+    plain, inside, line = (image.getpixel(at) for at in ((5, 5), (30, 75), (10, 100)))
+    assert plain == opened(draw(lying, 200)).getpixel((5, 5))
+    assert sum(line) < sum(plain) or line[1] > 150
+    assert inside[2] > 200
+    assert draw_whole(lying, 200) == draw(lying, 200)
+
+
+@pytest.mark.parametrize("box", ["-5,-5,20,20", "390,290,50,50", "0,0,1,1", "600,600,5,5"])
+def test_box_at_the_edge(pictures, box):
+    """A box at the edge, beyond it or of a pixel is drawn without an error."""
+    assert opened(draw_whole(f"{pictures}/0.png#{box}", 100)).size == (100, 75)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from frieze.core import ImageError
-from frieze.embedder.sources.boxes.crop import crop_all, split_name
+from frieze.embedder.sources.boxes.crop import crop_all, split_part
 from frieze.embedder.sources.open import read_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
@@ -57,5 +57,5 @@ def test_broken_image(photo):
 def test_file_of_that_name(photo):
     """A file whose own name ends like a box is that file."""
     named = photo.rename(f"{photo}#1,2,3,4")
-    assert split_name(str(named)) is None
+    assert split_part(str(named)) is None
     assert read_image(str(named)) == named.read_bytes()

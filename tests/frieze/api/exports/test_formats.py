@@ -19,6 +19,8 @@ AS_CSV = "--format csv --out {new}.csv"
         ("{head} --out {new} --predictions {head}", "--predictions is for exports of tables"),
         ("{features} --predictions {features} " + AS_CSV, "is a table of features; expected a head"),
         ("{features} --predictions {nothing} " + AS_CSV, "There is no"),
+        ("{features} --format datasets --vectors --out {new}.parquet", "has the vectors in any case"),
+        ("{features} --format lance --out {new}", "ends in no suffix; expected .lance"),
         ("{features} --format csv --out {new}.xlsx", "ends in .xlsx; expected .csv"),
         ("{features} --format csv --out s3://bucket/a.csv", "is not on disk"),
     ],
