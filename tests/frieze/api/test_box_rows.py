@@ -153,6 +153,17 @@ def test_split(folder, tmp_path, caplog):
     assert json.loads((tmp_path / "head/head.json").read_text())["split"]["method"] == "grouped"
 
 
+def test_predict(folder, tmp_path, caplog):
+    """Whole images that a head of parts is to predict are said; a table of parts is not."""
+    head = tmp_path / "head"
+    frieze.train(folder / "t", out=head, test_size=0.34, head="prototype")
+    caplog.clear()
+    frieze.predict(head, folder / "t")
+    assert "trained on parts" not in caplog.text
+    frieze.predict(head, folder / "in")
+    assert "trained on parts of images, and sees whole ones" in caplog.text
+
+
 def test_compare(folder, caplog):
     """So they do where heads are compared, whose figures stand on the same split."""
     document = frieze.compare(folder / "t", heads="linear", test_size=0.34)
