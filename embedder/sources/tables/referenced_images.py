@@ -45,12 +45,16 @@ def resolve_path(path: str, base: str) -> str:
 
     >>> [resolve_path("a/../b.jpg", "/p"), resolve_path("b.jpg", "s3://x/p"), resolve_path("gs://x/b.jpg", "/p")]
     ['/p/b.jpg', 's3://x/p/b.jpg', 'gs://x/b.jpg']
+    >>> resolve_path(" http://host/a.jpg ", "/p")
+    'http://host/a.jpg'
     >>> resolve_path("100%.jpg", "file:///caf%E9")
     'file:///caf%E9/100%25.jpg'
     """
+    if is_web(path.strip()):  # cells of spreadsheets have blanks around them
+        return path.strip()
     if path.startswith("file://"):
         return to_uri(os.fsdecode(to_path(path)))
-    if is_web(path) or is_unsupported_url(path):
+    if is_unsupported_url(path):
         return path
     if is_remote(path) or (is_remote(base) and not path.startswith("/")):
         return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
