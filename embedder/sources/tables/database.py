@@ -27,8 +27,7 @@ _N_ROWS = 256
 _N_STEPS = 1_000_000
 """Steps of SQLite, about 10 ms, after which a query looks whether it is to stop."""
 _QUERY_HINT = (
-    "Add the query: frieze embed {} --query 'select path, label from images' --out FEATURES\n"
-    "Other commands take that table."
+    "Add the query: frieze embed {} --query 'select path from images' --out FEATURES\nOther commands take that table."
 )
 _TABLES = "select table_name, column_name from information_schema.columns order by table_name, ordinal_position"
 _SQLITE_TABLES = (
