@@ -180,6 +180,8 @@ def _no_images_error(opened: Source, source: Any) -> InputError:
     n_excluded = sum(listing.excluded.values())
     excluded = f" Left out by `exclude`: {n_excluded:,}." if n_excluded else ""
     hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
+    arrays = [name for name in listing.ignored if file_kind(f"a{name}") == "stack"]
+    hints += [f"Files of arrays are read by their names: {shlex.quote(f'{source}/**/*{name}')}" for name in arrays]
     formats_read = (
         "SOURCE and all folders below it are searched for image files: JPEG, PNG, GIF, BMP, WebP, AVIF, TIFF and more."
     )

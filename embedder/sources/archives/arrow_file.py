@@ -21,7 +21,7 @@ from frieze.embedder.sources.label_lists import join_label_lists, split_label_li
 from frieze.embedder.sources.tables.class_names import with_class_names
 from frieze.embedder.sources.tables.manifest import choose_columns, split_columns
 from frieze.embedder.sources.tables.read import concat_tables, to_text_column, translate_read_errors
-from frieze.embedder.sources.tables.referenced_images import check_ids, read_referenced, resolve_path
+from frieze.embedder.sources.tables.referenced_images import ReferencedReader, check_ids, resolve_path
 from frieze.features import LISTING, Failure
 
 _STATE = "state.json"
@@ -50,7 +50,9 @@ def open_arrow(files: Sequence[File], source: str, options: SourceOptions) -> So
     opened = [_ArrowFile(file, options) for file in _without_caches(files)]
     images = join_label_lists(concat_tables([LISTING.empty_table(), *(file.list_rows() for file in opened)], source))
     check_ids(images["id"], source)
-    return Source(Listing(source, images, tuple(missing)), _Reader(opened, options).read, has_columns=True)
+    reader = _Reader(opened, options)
+    listing = Listing(source, images, tuple(missing))
+    return Source(listing, reader.read, has_columns=True, cancel=reader.referenced.cancel)
 
 
 def read_arrow_row(uri: str, below: str) -> bytes:
@@ -195,7 +197,7 @@ class _ArrowFile:
         values = pa.array([split] * self.n_rows, pa.string())
         return columns.append_column("split", values) if columns.num_columns else pa.table({"split": values})
 
-    def read(self, row: int, options: SourceOptions) -> bytes:
+    def read(self, row: int, referenced: ReferencedReader) -> bytes:
         """Return the bytes of a row.
 
         Raises:
@@ -206,11 +208,12 @@ class _ArrowFile:
         image = value.as_py()
         data = image.get("bytes") if isinstance(image, dict) else image
         if data is None and isinstance(image, dict) and image.get("path"):
-            return read_referenced(resolve_path(image["path"], posixpath.dirname(self.uri)), options)
+            return referenced.read(resolve_path(image["path"], posixpath.dirname(self.uri)))
         if data is None:
             raise ImageError("read", "no bytes", "the row holds no bytes")
-        if len(data) > options.max_bytes:
-            raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {options.max_bytes}")
+        limit = self._options.max_bytes
+        if len(data) > limit:
+            raise ImageError("read", "too large", f"the image has {len(data)} bytes; the limit is {limit}")
         return bytes(data)
 
 
@@ -219,7 +222,7 @@ class _Reader:
 
     def __init__(self, files: Sequence[_ArrowFile], options: SourceOptions) -> None:
         self._files = files
-        self._options = options
+        self.referenced = ReferencedReader(options)
         self._firsts = list(itertools.accumulate((file.n_rows for file in files), initial=0))
 
     def read(self, rows: Rows) -> Iterator[Content]:
@@ -232,7 +235,7 @@ class _Reader:
                 if number not in checked and stat_uri(file.uri) != file.stat:
                     raise ImageError("read", "changed", f"{file.uri} has changed since it was listed")  # noqa: TRY301
                 checked.add(number)
-                yield file.read(row - self._firsts[number], self._options)
+                yield file.read(row - self._firsts[number], self.referenced)
             except ImageError as error:
                 yield error
             except (OSError, MemoryError, pa.ArrowException) as error:

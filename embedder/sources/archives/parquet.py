@@ -19,7 +19,7 @@ from frieze.embedder.sources.label_lists import join_label_lists, split_label_li
 from frieze.embedder.sources.tables.class_names import image_column
 from frieze.embedder.sources.tables.manifest import choose_columns, open_manifest, split_columns
 from frieze.embedder.sources.tables.read import concat_tables, read_header, read_table, translate_read_errors
-from frieze.embedder.sources.tables.referenced_images import check_ids, read_referenced, resolve_path, stat_or_error
+from frieze.embedder.sources.tables.referenced_images import ReferencedReader, check_ids, resolve_path, stat_or_error
 from frieze.features import LISTING
 
 _BATCH_BYTES = 8 << 20
@@ -48,8 +48,9 @@ def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> 
     opened = [_ImageFile(file, options) for file in files]
     images = join_label_lists(concat_tables([LISTING.empty_table(), *(file.table for file in opened)], source))
     check_ids(images["id"], source)
-    read = _Cursor(opened, options).read
-    return Source(Listing(source, images), read, in_order=True, has_columns=True)
+    cursor = _Cursor(opened, options)
+    cancel = cursor.referenced.cancel
+    return Source(Listing(source, images), cursor.read, in_order=True, has_columns=True, cancel=cancel)
 
 
 def row_base(uri: str, column: str | None) -> str:
@@ -214,6 +215,7 @@ class _Cursor:
     def __init__(self, files: Sequence[_ImageFile], options: SourceOptions) -> None:
         self._files = files
         self._options = options
+        self.referenced = ReferencedReader(options)
         self._firsts = list(itertools.accumulate((file.starts[-1] for file in files), initial=0))
         self._at = _BEFORE_FIRST  # file and row group
         self._batches: Iterator[Any] = iter(())
@@ -242,7 +244,7 @@ class _Cursor:
         number = bisect.bisect_right(self._firsts, row) - 1
         path = self._files[number].paths.get(row - self._firsts[number])
         if path is not None:
-            return read_referenced(path, self._options)
+            return self.referenced.read(path)
         value = self._value(number, row - self._firsts[number])
         if not value.is_valid:
             raise ImageError("read", "no bytes", "the row holds no bytes")

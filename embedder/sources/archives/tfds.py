@@ -30,12 +30,15 @@ class DatasetInfo:
     def translate(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """Return the features of a record with names for numbers of classes, and its split.
 
-        >>> DatasetInfo({"label": ("cat", "dog")}, "train", "").translate({"label": np.array([1, -1])})
-        {'label': [b'dog'], 'split': [b'train']}
+            >>> DatasetInfo({"label": ("cat", "dog")}, "train", "").translate({"label": np.array([1, -1])})
+            {'label': [b'dog'], 'split': [b'train']}
+        >>> DatasetInfo({"label": ("cat", "dog")}, "test", "").translate({"label": np.array([-1])})
+        {'split': [b'test']}
         """
         named = {
             name: self._names(name, values) if name in self.classes else values for name, values in features.items()
         }
+        named = {name: values for name, values in named.items() if len(values) or len(features[name]) != 1}  # no class
         return named if self.split is None or "split" in named else named | {"split": [self.split.encode()]}
 
     def _names(self, feature: str, values: Any) -> Any:

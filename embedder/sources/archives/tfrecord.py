@@ -188,7 +188,8 @@ def _to_record(archive: Archive, image: RecordImage, number: int, offset: int) -
     options = archive.options
     frame = "" if image.frame is None else f"/{image.frame}"
     below = f"/{number}{frame}" + ("" if options.image is None else f"/{options.image}")
-    pairs = ((name, _to_column(values)) for name, values in image.features.items())
+    named = (options.id, options.label)
+    pairs = ((name, _to_column(values, is_text=name in named)) for name, values in image.features.items())
     columns = {name: values for name, values in pairs if values is not None}
     stated_id = pop_text(columns, [options.id] if options.id else ())
     label, label_from = None, None
@@ -270,14 +271,14 @@ def masked_crc(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _to_column(values: Any) -> Any:
-    """Convert the values of a feature for a column; None for bytes that are no text."""
+def _to_column(values: Any, *, is_text: bool) -> Any:
+    """Convert the values of a feature for a column; None for bytes that are no text, unless the user says they are."""
     if len(values) == 0:
         return []  # without a type: the feature may have values in other records
     if not isinstance(values, list):
         return values
     try:
-        return [value.decode() for value in values]
+        return [value.decode(errors="backslashreplace" if is_text else "strict") for value in values]
     except UnicodeDecodeError:
         return None
 

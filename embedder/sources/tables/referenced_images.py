@@ -18,7 +18,7 @@ from frieze.embedder.sources.files import is_missing, map_uris, read_uri, read_u
 from frieze.embedder.sources.tables.name_matching import images_below, match_by_name
 from frieze.embedder.sources.unicode_text import VARIATIONS, normalized_file_finder
 from frieze.embedder.sources.web.options import FetchOptions, is_web
-from frieze.embedder.sources.web.read import WebReader, fetch_image
+from frieze.embedder.sources.web.read import WebReader
 from frieze.features import LISTING, Failure
 
 _IDS_HINT = "Make the ids unique, or name another column with `id='COLUMN'`."
@@ -45,12 +45,16 @@ def resolve_path(path: str, base: str) -> str:
 
     >>> [resolve_path("a/../b.jpg", "/p"), resolve_path("b.jpg", "s3://x/p"), resolve_path("gs://x/b.jpg", "/p")]
     ['/p/b.jpg', 's3://x/p/b.jpg', 'gs://x/b.jpg']
+    >>> resolve_path(" http://host/a.jpg ", "/p")
+    'http://host/a.jpg'
     >>> resolve_path("100%.jpg", "file:///caf%E9")
     'file:///caf%E9/100%25.jpg'
     """
+    if is_web(path.strip()):  # cells of spreadsheets have blanks around them
+        return path.strip()
     if path.startswith("file://"):
         return to_uri(os.fsdecode(to_path(path)))
-    if is_web(path) or is_unsupported_url(path):
+    if is_unsupported_url(path):
         return path
     if is_remote(path) or (is_remote(base) and not path.startswith("/")):
         return path if is_remote(path) else f"{base.rstrip('/')}/{posixpath.normpath(path)}"
@@ -227,17 +231,33 @@ def stat_or_error(uri: str) -> _Stat:
         return FileNotFoundError(errno.ENOENT, str(error))
 
 
-def read_referenced(uri: str, options: SourceOptions) -> bytes:
-    """Read a referenced image.
+class ReferencedReader:
+    """Reads images that rows of other files name by their paths or URLs, one at a time.
 
-    Raises:
-        ImageError: It can't be read.
+    Args:
+        options: As of the source.
+
+    Attributes:
+        cancel: Gives up what is being fetched.
     """
-    if is_unsupported_url(uri):
-        raise ImageError("read", _NOT_ON_DISK, f"{_SUPPORTED}: download it first")
-    if is_web(uri):
-        return fetch_image(uri, fetch_options(options))
-    return read_uri(uri, max_bytes=options.max_bytes)
+
+    def __init__(self, options: SourceOptions) -> None:
+        self._options = options
+        self._web = WebReader(pa.array([], pa.string()), fetch_options(options))  # gives up hosts that are dead
+        self.cancel = self._web.cancel
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_options": self._options, "_web": self._web}
+
+    def read(self, uri: str) -> bytes:
+        """Read an image.
+
+        Raises:
+            ImageError: It can't be read.
+        """
+        if is_unsupported_url(uri):
+            raise ImageError("read", _NOT_ON_DISK, f"{_SUPPORTED}: download it first")
+        return self._web.fetch(uri) if is_web(uri) else read_uri(uri, max_bytes=self._options.max_bytes)
 
 
 def _reason(error: OSError) -> str:

@@ -1,5 +1,6 @@
 """The folder of `--keep`: what was fetched, by hash, and the list of URLs that it came from."""
 
+import errno
 import hashlib
 import json
 import os
@@ -42,10 +43,12 @@ class KeptFiles:
             self._list = (self._folder / LIST_NAME).open("ab+", buffering=0)
             self._list.seek(0)
             lines = self._list.readall().split(b"\n")
+            if lines[-1]:  # torn by a full disk or a power cut: the list is a manifest, too
+                os.ftruncate(self._list.fileno(), self._list.tell() - len(lines[-1]))
         except OSError as error:
             hint = "Give `keep` a folder that you may write to."
             raise InputError(f"{folder} can't be used: {error.strerror}.", hint=hint) from error
-        self._ends_torn = bool(lines[-1])
+        self._ends_torn = False
         self._names = dict(pair for line in lines if (pair := _parse(line)) is not None)
         self._lock = threading.Lock()
 
@@ -81,8 +84,10 @@ class KeptFiles:
                 staging.replace(path)  # not synced: after a power cut the hash tells
             line = json.dumps({"file_name": name, "url": url, "sha256": digest}, ensure_ascii=False).encode()
             with self._lock:
-                self._list.write(b"\n" * self._ends_torn + line + b"\n")  # one write: two processes do not mix
-                self._ends_torn = False
+                whole = b"\n" * self._ends_torn + line + b"\n"
+                self._ends_torn = self._list.write(whole) < len(whole)  # one write: two processes do not mix
+                if self._ends_torn:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # noqa: TRY301
                 self._names[url] = name
         except OSError as error:
             raise ImageError("read", "not kept", f"{self._folder}: {error}") from error

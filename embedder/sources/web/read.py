@@ -58,6 +58,17 @@ class WebReader:
         except ImageError as error:
             return error
 
+    def fetch(self, url: str) -> bytes:
+        """Fetch one image, now.
+
+        Raises:
+            ImageError: It can't be fetched.
+        """
+        content = self._web.submit(url).result()
+        if isinstance(content, ImageError):
+            raise content
+        return content
+
     def read_ahead(self) -> int:
         """Return how many images to request before they are needed; fewer where they are large."""
         return min(READ_AHEAD, int(_AHEAD_BYTES // self._web.mean_bytes))
@@ -108,7 +119,7 @@ class _Web:
 
 
 def fetch_image(url: str, options: FetchOptions) -> bytes:
-    """Fetch one image; nothing is kept.
+    """Fetch one image for a page; nothing is kept, and no host is given up.
 
     Raises:
         ImageError: It can't be fetched.

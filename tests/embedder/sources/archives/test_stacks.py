@@ -107,6 +107,18 @@ def test_other_types(name, dtype, tmp_path):
         listed(write(tmp_path / name, images=COLOUR.astype(dtype)))
 
 
+def test_a_folder_of_arrays(tmp_path):
+    """A folder in which there are arrays alone says how to read them; that reads them all."""
+    for name in ("a.npz", "in/b.npz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, x=GREY)
+    with pytest.raises(InputError) as refused:
+        listed(tmp_path)
+    hint = str(refused.value).rpartition(": ")[2]
+    assert hint == f"'{tmp_path}/**/*.npz'"
+    assert len(listed(hint.strip("'")).listing.images) == 2 * N
+
+
 def test_which_array(tmp_path):
     """Arrays of the same shape without a usual name must be chosen from; others than the usual ones are noted."""
     path = write(tmp_path / "a.npz", one=COLOUR, two=COLOUR[::-1])

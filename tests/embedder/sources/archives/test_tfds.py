@@ -60,6 +60,7 @@ def test_a_folder(dataset):
         ("n3", None, "train", []),
         ("n4", "dog", "test", ["cat"]),
     ]
+    assert "source_label" not in source.listing.images.column_names
     (note,) = source.notes
     assert note.endswith("is the data set pets 1.0.0; the column split says which: test (1), train (4).")
     assert sorted(source.read(np.arange(5))) == sorted(map(image, range(5)))

@@ -464,3 +464,9 @@ def test_checksum_of_the_standard():
     """The checksum of RFC 3720's 32 ascending bytes is the one that it states, masked."""
     crc = 0x46DD794E
     assert masked_crc(bytes(range(32))) == ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
+
+
+def test_names_in_another_encoding(listed):
+    """An id or label that the user names is text in whatever encoding: it is not replaced by the default."""
+    source = listed([{"image": image(0), "name": b"caf\xe9", "kind": b"\xff"}], id="name", label="kind")
+    assert [(row["id"], row["label"]) for row in rows(source)] == [("caf\\xe9", "\\xff")]

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -41,7 +42,20 @@ def test_torn_list(server, tmp_path, torn):
     assert kept.read(URL) is None
     kept.write(URL, server.image)
     assert KeptFiles(str(tmp_path)).read(URL) == server.image
-    assert json.loads((tmp_path / LIST_NAME).read_bytes().splitlines()[-1])["url"] == URL
+    lines = (tmp_path / LIST_NAME).read_bytes().splitlines()
+    assert all(json.loads(line) for line in lines)  # a manifest, too
+    assert json.loads(lines[-1])["url"] == URL
+
+
+def test_line_that_is_cut(server, tmp_path):
+    """A line that is written in part is a failure of its image, and the next one is whole."""
+    kept = KeptFiles(str(tmp_path))
+    with mock.patch.object(kept, "_list", mock.Mock(write=lambda line: (tmp_path / "x").write_bytes(line[:-3]))):
+        with pytest.raises(ImageError, match="No space left"):
+            kept.write(URL, server.image)
+        assert kept.read(URL) is None
+    kept.write(URL, server.image)
+    assert (tmp_path / LIST_NAME).read_bytes().startswith(b"\n{")
 
 
 def test_changed_file(server, tmp_path):

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from frieze.core import ImageError, InputError
@@ -185,3 +186,22 @@ def test_url_as_source(source):
     """A URL as the source says how to write a list."""
     with pytest.raises(InputError, match="list or manifest of URLs"):
         open_source(source, SourceOptions())
+
+
+def test_urls_in_rows_of_bytes(server, tmp_path, monkeypatch):
+    """URLs in a Parquet or Arrow file of bytes are kept, and a host that is dead is given up after some tries."""
+    monkeypatch.setattr("frieze.embedder.sources.web.fetch_pool._SILENCE_TO_GIVE_UP_S", 0.0)
+    monkeypatch.setattr("frieze.embedder.sources.web.fetch.ATTEMPTS", 1)
+    urls = [f"{server.url}/good/1.png", *(f"http://127.0.0.1:1/{n}" for n in range(12))]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    rows = pa.table({"image": pa.array([{"bytes": None, "path": url} for url in urls], kind)})
+    pq.write_table(rows, tmp_path / "a.parquet")
+    with pa.ipc.new_stream(tmp_path / "a.arrow", rows.schema) as stream:
+        stream.write_table(rows)
+    for name in ("a.parquet", "a.arrow"):
+        options = SourceOptions(allow_private=True, keep=str(tmp_path / "kept"))
+        first, *others = open_source(tmp_path / name, options).read(np.arange(13))
+        assert first == server.image
+        assert {one.reason for one in others} == {"refused"}
+        assert sum("not asked any more" in one.message for one in others) == 4
+    assert server.requests == ["/good/1.png"]
