@@ -29,7 +29,7 @@ BARE := tests/embedder/engines tests/embedder/job/test_engine_choice.py tests/em
 LOWEST := tests/features/test_golden.py tests/features/test_reader.py tests/features/importers/test_parquet.py::test_reading_begins_at_any_row tests/index/filters \
   tests/index/faiss_layer tests/classifiers/storage tests/classifiers/kinds tests/frieze/core/test_lazy_imports.py \
   tests/embedder/backbones/test_builtin.py tests/embedder/backbones/test_keras_file.py tests/embedder/backbones/test_onnx_file.py \
-  tests/embedder/images/test_decode.py tests/frieze/cli/test_without_tensorflow.py tests/frieze/api/test_export.py
+  tests/embedder/images/test_decode.py tests/frieze/cli/test_without_tensorflow.py tests/frieze/api/test_export.py tests/frieze/api/exports/test_csv_file.py
 LOWEST_TOOLS := 'pytest>=9.2' 'hypothesis>=6.170' 'duckdb>=2.0' 'pandas>=2.2' 'polars>=1.20' 'moto[server]>=5.2' 'onnx>=1.19' 'tokenizers>=0.22'
 
 .PHONY: demo test test-bare test-lowest test-slow mutants check format docs site bench clean

@@ -256,7 +256,8 @@ class EmbedJob:
         manifest, backbone = self.find_manifest(out)
         retried = reasons_to_retry(out, self.options)
         with open_writer(out, manifest) as writer:
-            run = plan_run(self.started_at, writer, self.source, self.options, self.progress, retried=retried)
+            source = self.source.for_backbones([manifest.spec], max_pixels=self.options.limits.max_pixels)
+            run = plan_run(self.started_at, writer, source, self.options, self.progress, retried=retried)
             run.copy()
             yield PlannedTable(self, run, manifest, backbone)
 

@@ -1,6 +1,6 @@
 """The stored-feature contract: schema, spec, reader, writer, import of vectors, and exact top_k in NumPy."""
 
-from frieze.features.data_frames import import_library
+from frieze.features.data_frames import image_cell, import_library
 from frieze.features.diff import Comparison, compare
 from frieze.features.exact_search import METRICS, top_k
 from frieze.features.failures import EMPTY_FOLDER, Failure, count_reasons, read_failures, to_failures
@@ -68,6 +68,7 @@ __all__ = [
     "count_vanished",
     "free_names",
     "hash_images",
+    "image_cell",
     "import_library",
     "import_vectors",
     "is_features",

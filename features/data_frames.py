@@ -94,14 +94,15 @@ def to_html(features: Any) -> str:
     """Return the `repr` and a strip of thumbnails of images that are files on this machine."""
     chosen = evenly_spaced(np.arange(len(features)), _N_THUMBNAILS)
     rows = features.rows.select(["id", "uri", "label"]).take(chosen).to_pylist()
-    cells = "".join(map(_cell, rows))
+    captions = [row["label"] if row["label"] is not None else row["id"] for row in rows]
+    pairs = zip(rows, captions, strict=True)
+    cells = "".join(image_cell(row["uri"], row["id"], caption) for row, caption in pairs)
     return f"<div><code>{html.escape(repr(features))}</code><br>{cells}</div>"
 
 
-def _cell(row: dict[str, Any]) -> str:
-    name = html.escape(str(row["id"]))
-    caption = html.escape(str(row["label"] if row["label"] is not None else row["id"]))
-    picture = _thumbnail(row["uri"])
+def image_cell(uri: str, name: str, caption: str) -> str:
+    """Return the HTML of an image in a strip: a thumbnail above a caption, or the caption alone where it is no file."""
+    name, caption, picture = html.escape(name), html.escape(caption), _thumbnail(uri)
     shown = f'<img src="{picture}" alt="{name}" title="{name}"><br>' if picture else ""
     return f'<span style="{_STYLE}">{shown}{caption}</span>'
 

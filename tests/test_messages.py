@@ -19,6 +19,7 @@ OF_DOCUMENTS = {
     "embedder/job/timing.py": ["--out", "--workers", "--workers"],
     "embedder/sources/archives/tfrecord.py": ["--image"],
     "features/importers/pandas_index.py": ["--id"],
+    "frieze/api/exports/formats.py": ["--image", "--neighbors", "--x", "--y"],  # of embedding-atlas
     "frieze/api/verification.py": ["--force"],
 }
 """File -> the options in its texts that JSON documents and stored tables hold: notes, advice, failures, problems."""

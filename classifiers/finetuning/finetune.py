@@ -32,7 +32,7 @@ from frieze.classifiers.storage.head_folder import BACKBONE_NAME, Head, check_he
 from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.notes import notes_on_split, split_gaps
-from frieze.core import Floats, ModelError, Rows, format_size, import_keras, new_folder
+from frieze.core import Floats, ModelError, Rows, counted, format_size, import_keras, new_folder, shorten
 from frieze.features import BackboneSpec, Features
 
 _LOG = logging.getLogger("frieze")
@@ -142,8 +142,8 @@ def finetune_head(
     figures = _figures(head, context.backbone, data, progress) | score(
         probabilities, held_out.labels, classes=head.classes
     )
-    figures |= {"training_precision": devices.policy, "n_replicas": devices.n_replicas}
-    figures["notes"] = [*_notes(figures, is_new=config.hidden is not None), *notes_on_split(figures, split.method)]
+    figures |= {"training_precision": devices.policy, "n_replicas": devices.n_replicas, "notes": _notes_on_others(data)}
+    figures["notes"] += _notes(figures, is_new=config.hidden is not None) + notes_on_split(figures, split.method)
     with new_folder(out, replace=force) as folder:
         spec = context.save(folder / BACKBONE_NAME)
         model = write_model(folder, head)
@@ -290,6 +290,18 @@ def _notes(figures: dict[str, Any], *, is_new: bool) -> list[str]:
     if accuracy > probe:
         return []
     return [f"Fine-tuning gained nothing: {accuracy:.3f} of the held-out images are right, of the probe's {probe:.3f}."]
+
+
+def _notes_on_others(data: _Data) -> list[str]:
+    """Describe labelled images that the split of the head does not have, such as those of other classes."""
+    split = data.split
+    n_others = len(data.examples) - len(split.fit_and_validation) - len(split.test) - len(data.unused)
+    if not n_others:
+        return []
+    unknown = sorted({*data.examples.labels} - {*data.probe.classes})
+    labels = f", such as those labelled {shorten([repr(label) for label in unknown])}," if unknown else ""
+    are = "is" if n_others == 1 else "are"
+    return [f"{counted(n_others, 'labelled image')} {are} not in the head's split{labels} and {are} left out."]
 
 
 def _head_json(

@@ -287,7 +287,11 @@ def _embed_with(spec: BackboneSpec) -> str:
     if spec.is_made_elsewhere:
         return f"Import {spec.handle} and the new vectors together (frieze import), and train again."
     options = {"backbone": spec.handle, "weights": spec.weights, "layer": spec.layer, "pool": spec.pool}
-    options |= {"views": spec.views} if spec.views else {}
+    options |= {"views": spec.views, "fit": None if spec.fit == "squash" else spec.fit}
+    options |= {"precision": None if spec.precision == "float32" else spec.precision}
+    height, width = spec.image_size
+    if spec.handle != "builtin":
+        options["image_size"] = str(height) if height == width else f"{height}x{width}"
     has_known_pixels = spec.handle == "builtin" or spec.handle.startswith(("keras:", "kerashub:"))
     options |= {} if has_known_pixels else {"pixels": spec.pixels}
     given = {name: value for name, value in options.items() if value is not None}

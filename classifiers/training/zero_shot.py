@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from frieze.classifiers.metrics import report, score
 from frieze.classifiers.storage.head_folder import check_head, finish_head, write_model
 from frieze.classifiers.storage.head_json import ZERO_SHOT, describe_head
 from frieze.classifiers.storage.split_file import write_split
-from frieze.core import Floats, InputError, Strings, new_folder
+from frieze.core import Floats, InputError, Strings, counted, new_folder, shorten
 from frieze.features import Features
 
 _HEAD = "linear"
@@ -98,8 +99,8 @@ def make_zero_shot_head(
     head = LinearHead.from_model(model, classes, started=started)
     figures: dict[str, Any] = {"head": _HEAD, "classes": named.classes, "templates": named.templates}
     figures |= {"logit_scale": named.logit_scale, "fit_seconds": head.fit_seconds}
-    examples, fields = _known_examples(features, classes)
-    split, notes = _split(features, examples)
+    examples, fields, unknown = _known_examples(features, classes)
+    split, notes = _split(features, examples, unknown)
     figures |= fields | {"n_train": len(split.fit), "n_test": len(split.test), "notes": notes}
     figures |= {"is_calibrated": bool(len(split.fit)), **dict.fromkeys(_FIGURES)}
     full_report: dict[str, Any] = {}
@@ -120,28 +121,40 @@ def make_zero_shot_head(
     return figures | {"out": str(out)}
 
 
-def _known_examples(features: Features, classes: Strings) -> tuple[Examples, dict[str, int]]:
-    """Return the rows with a label of the classes, and how many rows have another one, or none."""
+def _known_examples(features: Features, classes: Strings) -> tuple[Examples, dict[str, int], Counter[str]]:
+    """Return the rows with a label of the classes, how many rows have another one or none, and the other labels."""
     if features.rows["label"].null_count == len(features):
         text = features.rows.select(["id", "sha256", "uri"])
-        return Examples(np.empty(0, np.int64), np.empty(0, object), text), _counts(len(features), 0)
+        return Examples(np.empty(0, np.int64), np.empty(0, object), text), _counts(len(features), 0), Counter()
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     is_known = np.isin(examples.labels.astype(str), classes.astype(str))
-    counts = _counts(len(features) - len(examples), int((~is_known).sum()))
-    return examples.take(np.flatnonzero(is_known)), counts
+    unknown = Counter(examples.labels[~is_known].tolist())
+    counts = _counts(len(features) - len(examples), unknown.total())
+    return examples.take(np.flatnonzero(is_known)), counts, unknown
 
 
 def _counts(n_unlabelled: int, n_unknown: int) -> dict[str, int]:
     return {"n_unlabelled": n_unlabelled, "n_unknown_label": n_unknown}
 
 
-def _split(features: Features, examples: Examples) -> tuple[Split, list[str]]:
+def _note_on_unknown(unknown: Counter[str]) -> str:
+    """Say which labels are no classes.
+
+    >>> _note_on_unknown(Counter(rose=2))
+    "2 images with labels that are none of these classes do not count: 'rose'."
+    """
+    labels = shorten([repr(label) for label, _ in unknown.most_common()])
+    do = "does" if unknown.total() == 1 else "do"
+    return f"{counted(unknown.total(), 'image')} with labels that are none of these classes {do} not count: {labels}."
+
+
+def _split(features: Features, examples: Examples, unknown: Counter[str]) -> tuple[Split, list[str]]:
     """Split labelled rows; into nothing, with the reason, where they are too few to measure anything."""
     nothing = np.empty(0, np.int64)
     if not len(examples):
         return Split(nothing, nothing, nothing, "stratified"), ["No image has a label of these classes: not measured."]
     try:
-        return SplitConfig().split(features, examples)[0], []
+        return SplitConfig().split(features, examples)[0], [_note_on_unknown(unknown)] * bool(unknown)
     except InputError as error:
         return Split(nothing, nothing, nothing, "stratified"), [f"Not measured: {error.message}"]
 

@@ -1,4 +1,4 @@
-"""Checks a network on first use: it takes images, and the embedding of an image does not depend on its batch."""
+"""Checks a network on first use: it takes images, and an image's embedding depends on this image and nothing else."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,8 @@ from frieze.core import Floats, ModelError
 
 _RANK, _COLOURS = 4, 3
 _ROUNDING = 0.05  # of the vector's length: bfloat16 rounds differently in another batch
+_SAME = 1e-6  # of the largest number: what rounding may change
+_BY_BATCH = "an image differently with other images in its batch, as if it normalizes over the batch"
 
 
 def check_image_input(shape: Any, *, name: str) -> None:
@@ -43,7 +45,8 @@ def probe_network(call: Callable[[Any], Any], size: tuple[int, int], *, name: st
         D.
 
     Raises:
-        ModelError: The two embeddings differ: they depend on the rest of the batch.
+        ModelError: The two embeddings differ: they depend on the rest of the batch, or on chance; or those of several
+            images are equal: they depend on nothing.
         ValueError: The network takes no such images; TypeError and errors of TensorFlow likewise.
     """
     noise = np.random.default_rng(0).random((1, *size, 3), np.float32)
@@ -52,9 +55,17 @@ def probe_network(call: Callable[[Any], Any], size: tuple[int, int], *, name: st
         return int(alone.shape[-1])
     between = np.asarray(call(np.concatenate([np.ones_like(noise), noise, noise * 0.2])))
     if between.shape != (3, *alone.shape[1:]) or _is_far(alone[0], between[1]):
+        repeated = np.asarray(call(noise))
+        how = "the same image differently each time" if _is_far(alone[0], repeated[0]) else _BY_BATCH
         raise ModelError(
-            f"{name} embeds an image differently with other images in its batch, as if it normalizes over the batch.",
-            hint="Export the model in inference mode, such as with training=False.",
+            f"{name} embeds {how}.", hint="Export the model in inference mode, such as with training=False."
+        )
+    largest = np.abs(between).max()  # vectors of zeros are counted by whoever searches them
+    if np.isfinite(largest) and largest > 0 and np.ptp(between, axis=0).max() <= _SAME * largest:
+        raise ModelError(
+            f"{name} returns the same vector for different images: its output does not depend on them, or its"
+            " weights are damaged.",
+            hint="Choose another output with `layer='NAME'`, or export the network again.",
         )
     return int(alone.shape[-1])
 

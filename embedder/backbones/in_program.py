@@ -129,12 +129,24 @@ def find_failure(error: Exception) -> ModelError | None:
     return next((failure for failure in reversed(_failures) if failure.message in text), None)
 
 
+def _rows_of(function: Callable[[Any], Any], images: Any) -> Any:
+    """Return a function's float32 [B, D].
+
+    Raises:
+        ValueError: It returns another shape.
+    """
+    rows = np.asarray(function(images), np.float32)
+    if rows.shape[:-1] != images.shape[:1]:
+        raise ValueError(f"it returns the shape {list(rows.shape)}")
+    return rows
+
+
 def _in_graph(function: Callable[[Any], Any], name: str) -> Callable[[Any], Any]:
     """Return a TensorFlow function that calls a function of arrays."""
 
     def run(images: Any) -> Any:
         try:
-            return np.asarray(function(images), np.float32)
+            return _rows_of(function, images)
         except MemoryError:  # an engine tries a smaller batch then
             raise
         except Exception as error:

@@ -102,12 +102,17 @@ def pool_values(values: Any, shape: tuple[int | None, ...], pool: str | None, op
     Raises:
         PoolError: `pool` does not fit the values.
         InputError: Tokens are not pooled by themselves.
-        ModelError: The values have another rank.
+        ModelError: The values have another rank, or none are there.
     """
     rank = len(shape)
     if rank not in (_ROWS, _TOKENS, _MAPS):
         raise ModelError(
             f"The backbone's output has the shape {_to_text(shape)}; expected is [B, D], [B, T, D] or [B, h, w, D].",
+            hint="Choose another output with `layer='NAME'`.",
+        )
+    if 0 in shape[1:]:
+        raise ModelError(
+            f"The backbone's output has the shape {_to_text(shape)}: there are no numbers in it.",
             hint="Choose another output with `layer='NAME'`.",
         )
     if rank == _ROWS:

@@ -1,11 +1,13 @@
 """Post-training quantization: a backbone's graph in int8, calibrated on the user's own images by NNCF.
 
-Layers whose rounding moves the embeddings most stay in float32: a greedy search by measured drift names them.
+Layers whose rounding moves the embeddings most stay in float32: a greedy search by measured drift names them, the same
+ones for the same images.
 """
 
 import dataclasses
 import hashlib
 import importlib.metadata
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -27,14 +29,19 @@ _SHARES = (0.7, 0.5, 0.35, 0.25, 0.18, 0.125, 0.09, 0.06, 0.03)
 _CORRECTED_RECALL = 0.01
 """Recall that NNCF's correction of biases, which the ranking leaves out, may win."""
 _LEAST_S = 2e-5
-"""Seconds that any layer takes at least, beside those that its profile says."""
-_PROFILED = 5
-"""Inferences before the one that is profiled, and that one."""
+"""Seconds that any layer takes at least, beside those that are estimated."""
+_PRODUCTS_PER_S, _VALUES_PER_S = 3e10, 2e9
+"""What a core multiplies, and reads or writes, in float32. An estimate: other programs change measured times, by
+which the same images would leave other layers in float32 in each run."""
 _MOST_GROUPS = 64
 """Neighbouring layers of a deeper network are tried, and left in float32, together."""
 _FEW = 32
 """So many images rank the layers."""
 _BATCH = 4
+_ROUNDING = "FakeQuantize"
+"""The operation that rounds to int8."""
+_MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "MaxPool")
+"""Operations that move values, unchanged, so that NNCF may round before them."""
 _ATTENTION = "ScaledDotProductAttention"
 """What OpenVINO makes of an attention's products."""
 
@@ -118,7 +125,7 @@ class _Group:
     Attributes:
         layers: Their names.
         drift: 1 - cosine that they cause alone in int8.
-        seconds: That they take in float32.
+        seconds: That they take in float32, estimated.
     """
 
     layers: list[str]
@@ -176,25 +183,15 @@ class _Graph:
 
     def rank(self, quantized: Any, pixels: Pixels) -> list[_Group]:
         """Return groups of neighbouring layers: first those that cause most drift for the seconds that int8 saves."""
-        size, seconds = -(-len(self.layers) // _MOST_GROUPS), self._profile(pixels[:1])
+        size, operations = -(-len(self.layers) // _MOST_GROUPS), _by_name(self._model)
         reference = unit_rows(self.embed(self.read(), pixels))
         groups = []
         for start in range(0, len(self.layers), size):
             layers = self.layers[start : start + size]
             embeddings = unit_rows(self.embed(self.quantize_only(layers, quantized), pixels))
             drift = max(0.0, float(1 - (embeddings * reference).sum(axis=1).mean()))
-            groups.append(_Group(layers, drift, sum(seconds.get(layer, 0.0) for layer in layers)))
+            groups.append(_Group(layers, drift, sum(_estimate_s(operations[layer]) for layer in layers)))
         return sorted(groups, key=lambda group: group.drift / (group.seconds + _LEAST_S), reverse=True)
-
-    def _profile(self, pixels: Pixels) -> dict[str, float]:
-        """Return the seconds of each layer in float32; those that OpenVINO joined with others may be missing."""
-        openvino = import_openvino()
-
-        options = {"PERF_COUNT": True, "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-        request = openvino.Core().compile_model(self.read(), "CPU", options).create_infer_request()
-        for _ in range(_PROFILED):
-            request.infer({0: pixels})
-        return {one.node_name: one.real_time.total_seconds() for one in request.get_profiling_info()}
 
     def quantize_only(self, layers: Sequence[str], quantized: Any) -> Any:
         """Return a copy in float32 whose `layers` have weights and inputs of the quantized model."""
@@ -204,14 +201,49 @@ class _Graph:
         originals, others = _by_name(model), _by_name(quantized)
         for layer in layers:
             op, other = originals[layer], others[layer]
-            rounding = other.input_value(0).get_node()
-            if rounding.get_type_name() == "FakeQuantize":
-                ranges = [rounding.input_value(at) for at in range(1, 5)]
+            rounding = _rounding_before(other.input_value(0))
+            if rounding is not None:
+                ranges = [_compute(rounding.input_value(at)) for at in range(1, 5)]
+                if rounding.output(0) != other.input_value(0):
+                    ranges = [number.reshape(()) for number in ranges]  # the axes are others here
                 levels = rounding.get_attributes()["levels"]
                 rounded = opset13.fake_quantize(op.input_value(0), *ranges, levels=levels)
                 op.input(0).replace_source_output(rounded.output(0))
-            op.input(1).replace_source_output(other.input_value(1))
+            # As numbers: with several streams, OpenVINO seldom, but at times, computes them wrongly from constants.
+            op.input(1).replace_source_output(opset13.constant(_compute(other.input_value(1))).output(0))
         return model
+
+
+def _estimate_s(layer: Any) -> float:
+    """Estimate the seconds of a layer in float32 for one image; 0 where its sizes are not known."""
+    output, weights = layer.output(0), math.prod(layer.input_value(1).get_shape())
+    if output.get_partial_shape().is_dynamic or layer.input_value(0).get_partial_shape().is_dynamic:
+        return 0.0
+    shape, n_values = output.get_shape(), math.prod(output.get_shape())
+    channels = shape[-1] if layer.get_type_name() == "MatMul" else shape[1]
+    moved = n_values + weights + math.prod(layer.input_value(0).get_shape())
+    return float(n_values * weights / channels / _PRODUCTS_PER_S + moved / _VALUES_PER_S)
+
+
+def _rounding_before(value: Any) -> Any:
+    """Return the operation that rounds a layer's input, also where values are only moved behind it; None for none."""
+    node = value.get_node()
+    while node.get_type_name() in _MOVES:
+        node = node.input_value(0).get_node()
+    is_whole = node is value.get_node() or all(
+        math.prod(node.input_value(at).get_shape()) == 1 for at in range(1, node.get_input_size())
+    )
+    return node if node.get_type_name() == _ROUNDING and is_whole else None
+
+
+def _compute(value: Any) -> Floats:
+    """Return the numbers of a tensor that depends on constants alone."""
+    openvino = import_openvino()
+    from openvino import opset13
+
+    numbers = openvino.Tensor(np.empty(tuple(value.get_shape()), np.float32))
+    openvino.Model([opset13.result(value)], [], "constants").evaluate([numbers], [])
+    return np.array(numbers.data)
 
 
 def _name(ops: Sequence[Any], what: str) -> list[str]:

@@ -24,6 +24,7 @@ from frieze.embedder.images.open_image import (
     tile_size,
     unidentified_error,
 )
+from frieze.embedder.images.part_file import read_full_size
 from frieze.embedder.images.pillow_fixes import fix_colours
 from frieze.embedder.images.sample_range import SampleRange, split_decoding
 from frieze.embedder.images.signatures import can_read_raw, is_jpeg_xl, raw_name
@@ -136,13 +137,22 @@ class Decoded(NamedTuple):
     colours: Colours = SRGB
 
 
-class _Options(NamedTuple):
+class DecodeOptions(NamedTuple):
+    """How an image is decoded.
+
+    Attributes:
+        side_px: Longer side of the network's input.
+        max_pixels: Largest width times height; larger images are rejected before any pixel is decoded.
+        decoding: The version of decoding, as stored with a table.
+    """
+
     side_px: int
-    max_pixels: int
+    max_pixels: int = MAX_PIXELS
     decoding: str = VERSION
 
     @property
     def samples(self) -> SampleRange:
+        """Which samples are shown, and which of their values are black and white."""
         return split_decoding(self.decoding)[1]
 
     def heed(self, colours: Colours) -> Colours:
@@ -180,8 +190,17 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
     Raises:
         ImageError: The format is unsupported, the file is damaged, has too many pixels, or memory runs out.
     """
+    return decode_as(data, DecodeOptions(side_px, max_pixels))
+
+
+def decode_as(data: bytes, options: DecodeOptions) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode as `decode` does, by any version of decoding.
+
+    Raises:
+        ImageError: As in `decode`.
+    """
     with _translate_memory_errors(), contextlib.ExitStack() as held:
-        image, size, _, colours = _decode_or_raise(data, _Options(side_px, max_pixels), held)
+        image, size, _, colours = _decode_or_raise(data, options, held)
         return colours.image_to_srgb(image).convert("RGB"), size
 
 
@@ -201,7 +220,7 @@ def decoded(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, decoding
         ImageError: As in `decode`.
     """
     with _translate_memory_errors(), contextlib.ExitStack() as held:
-        decoded_image = _decode_or_raise(data, _Options(side_px, max_pixels, decoding), held)
+        decoded_image = _decode_or_raise(data, DecodeOptions(side_px, max_pixels, decoding), held)
         held.callback(decoded_image.image.close)
         yield decoded_image
 
@@ -215,7 +234,7 @@ def _translate_memory_errors() -> Iterator[None]:
         raise ImageError("decode", OUT_OF_MEMORY, str(error) or "there was no memory for its pixels") from error
 
 
-def _decode_or_raise(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+def _decode_or_raise(data: bytes, options: DecodeOptions, held: contextlib.ExitStack) -> Decoded:
     if not data:
         raise ImageError("decode", "empty", "the file has no bytes")
     try:
@@ -238,7 +257,7 @@ def _may_have_large_texts(data: bytes, error: Exception) -> bool:
     return isinstance(error, ValueError) and data.startswith(png_chunks.SIGNATURE)
 
 
-def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+def _decode(data: bytes, options: DecodeOptions, held: contextlib.ExitStack) -> Decoded:
     if is_jpeg_xl(data):
         return _decode_jpeg_xl(data, options, held)
     decoded_image = _decode_usual_jpeg(data, options, held) if data.startswith(jpeg.SIGNATURE) else None
@@ -256,7 +275,9 @@ def _decode(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decod
     return _decode_raw(data, options, held)
 
 
-def _decode_bands(picture: Picture, page: tiff_pages.Page, options: _Options, held: contextlib.ExitStack) -> Decoded:
+def _decode_bands(
+    picture: Picture, page: tiff_pages.Page, options: DecodeOptions, held: contextlib.ExitStack
+) -> Decoded:
     """Decode the bands of a TIFF that the user chose, or that Pillow does not read."""
     _check_size(page.size, options)
     bands = tiff_bands.check_bands(page, options.samples)
@@ -267,7 +288,7 @@ def _decode_bands(picture: Picture, page: tiff_pages.Page, options: _Options, he
     return _upright(Decoded(image.convert("RGB"), image.size, traits), orientation)
 
 
-def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded | None:
+def _decode_usual_jpeg(data: bytes, options: DecodeOptions, held: contextlib.ExitStack) -> Decoded | None:
     header = jpeg.read_header(data)
     if header is None or header.width * header.height > options.max_pixels:
         return None
@@ -282,7 +303,7 @@ def _decode_usual_jpeg(data: bytes, options: _Options, held: contextlib.ExitStac
     return _upright(Decoded(image, (header.width, header.height), traits, colours), header.orientation)
 
 
-def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+def _decode_jpeg_xl(data: bytes, options: DecodeOptions, held: contextlib.ExitStack) -> Decoded:
     size = read_size(data)
     if size is None:
         raise ImageError("decode", "damaged", "the JPEG XL has no readable header")
@@ -300,7 +321,7 @@ def _decode_jpeg_xl(data: bytes, options: _Options, held: contextlib.ExitStack) 
     return Decoded(rgb, image.size, traits, colours)
 
 
-def _decode_raw(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+def _decode_raw(data: bytes, options: DecodeOptions, held: contextlib.ExitStack) -> Decoded:
     least_px = least_draft_px(options.decoding, side_px=options.side_px)
     raw = read_raw(data, least_px=least_px)
     _check_size(raw.size, options)
@@ -311,13 +332,13 @@ def _decode_raw(data: bytes, options: _Options, held: contextlib.ExitStack) -> D
     return Decoded(develop(data, least_px=least_px), raw.size, Traits())
 
 
-def _check_size(size: tuple[int, int], options: _Options) -> None:
+def _check_size(size: tuple[int, int], options: DecodeOptions) -> None:
     width, height = size
     if width * height > options.max_pixels:
         raise ImageError("decode", "too large", f"{width} x {height} pixels; the limit is {options.max_pixels}")
 
 
-def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack) -> Decoded:
+def _decode_by_pillow(data: bytes, options: DecodeOptions, held: contextlib.ExitStack) -> Decoded:
     picture = to_picture(data, options.max_pixels)
     if options.samples.bands is not None:
         page = tiff_bands.page_for_tifffile(picture.data)
@@ -337,7 +358,7 @@ def _decode_by_pillow(data: bytes, options: _Options, held: contextlib.ExitStack
         traits = Traits.of(colours)._replace(
             n_levels=n_levels, is_first_of_several=is_first_of_several(image, data), is_cleared=is_cleared
         )
-    return _upright(Decoded(rgb, size, traits, colours), orientation)
+    return _upright(Decoded(rgb, read_full_size(data) or size, traits, colours), orientation)
 
 
 def _upright(stored: Decoded, orientation: int | None) -> Decoded:

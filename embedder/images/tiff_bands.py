@@ -1,5 +1,6 @@
 """TIFF files that Pillow does not read: floating-point colours, and more bands than red, green and blue."""
 
+import functools
 import importlib.util
 import io
 import logging
@@ -36,6 +37,7 @@ _PEAK_BYTES = 16
 """Peak memory of scaling and of RGB, in bytes a pixel."""
 
 
+@functools.cache
 def can_read_bands() -> bool:
     """Return whether the extra that reads such files is installed."""
     return importlib.util.find_spec("tifffile") is not None
@@ -132,7 +134,7 @@ def _read(data: bytes) -> npt.NDArray[Any]:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         try:
-            values, axes = page.asarray(), page.axes
+            values, axes = page.asarray(maxworkers=1), page.axes  # the threads are ours
         except ValueError as error:
             if "imagecodecs" not in str(error):
                 raise

@@ -19,6 +19,7 @@ ONNX_INPUT, ONNX_OUTPUT = "pixels", "probabilities"
 
 _LEAST_OPSET, _NEWEST_OPSET = 13, 18
 """Versions of ONNX's operators that tf2onnx writes."""
+_XLA = "_XlaMustCompile"
 _IMAGES, _RESULT = "images", "result"
 _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -68,9 +69,30 @@ def _last_line(error: Exception) -> str:
 
 def _of_tensorflow(backbone: Backbone, then: Callable[[Any], Any]) -> Any:
     tf = import_tensorflow()
-    network = freeze(lambda images: then(backbone.call(images)), backbone.spec.image_size)
+    network = _without_xla(freeze(lambda images: then(backbone.call(images)), backbone.spec.image_size))
     pixels = tf.TensorSpec([None, *backbone.spec.image_size, 3], tf.uint8, name=ONNX_INPUT)
-    return _convert(lambda pixels: network(pixels=pixels)[0], pixels, output=ONNX_OUTPUT, opset=_NEWEST_OPSET)
+    return _convert(lambda pixels: network(pixels)[0], pixels, output=ONNX_OUTPUT, opset=_NEWEST_OPSET)
+
+
+def _without_xla(function: Any) -> Any:
+    """Return a frozen function whose calls of others may be inlined: Keras has XLA compile grouped convolutions.
+
+    The called functions get another name, since TensorFlow keeps one of each name.
+    """
+    from tensorflow.python.eager.wrap_function import function_from_graph_def
+
+    definition = function.graph.as_graph_def()
+    called = definition.library.function
+    for one in called:
+        one.signature.name += "_inlined"
+        one.attr.pop(_XLA, None)
+    for node in (*definition.node, *(node for one in called for node in one.node_def)):
+        node.attr.pop(_XLA, None)
+        for value in node.attr.values():
+            if value.HasField("func"):
+                value.func.name += "_inlined"
+    names = [[tensor.name for tensor in tensors] for tensors in (function.inputs, function.outputs)]
+    return function_from_graph_def(definition, *names)
 
 
 def _convert(function: Callable[[Any], Any], spec: Any, *, output: str, opset: int) -> Any:

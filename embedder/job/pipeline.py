@@ -113,7 +113,7 @@ class Decoder:
         processes: DecodeProcesses | None = None,
         computed: Computed = _COMPUTED,
     ) -> None:
-        self.source = source
+        self.source = source.for_backbones([spec], max_pixels=max_pixels)
         self._images = source.listing.images.select(["id", "uri", "size_bytes", "mtime_ns"])
         self.spec = spec
         self.is_known = is_known

@@ -154,7 +154,7 @@ class SharedDecoder:
     """
 
     def __init__(self, decoders: Sequence[Decoder], *, max_pixels: int = MAX_PIXELS) -> None:
-        self.source = decoders[0].source
+        self.source = decoders[0].source.for_backbones([one.spec for one in decoders], max_pixels=max_pixels)
         self._decoders = decoders
         self._max_pixels = max_pixels
 

@@ -13,7 +13,7 @@ from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.open import reopen_backbone
 from frieze.embedder.engines.accuracy import LEAST_COSINE
 from frieze.embedder.engines.base import Engine
-from frieze.embedder.images.decode import MAX_BYTES, Limits
+from frieze.embedder.images.decode import MAX_BYTES, DecodeOptions, Limits
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.sources.open import read_image
@@ -72,12 +72,22 @@ class _Sample:
         self.changed: list[str] = []
         self.unreadable: list[str] = []
 
+    def read(self, image: dict[str, Any]) -> bytes:
+        """Read an image of the table, or a part of one as the table decoded it."""
+        spec = self.backbone.spec
+        return read_image(
+            image["uri"],
+            max_bytes=max(MAX_BYTES, image["size_bytes"] or 0),
+            options=DecodeOptions(max(spec.image_size), _TAKEN.max_pixels, spec.decoding),
+            sha256=image["sha256"] or "",
+        )
+
     def compare(self, images: list[dict[str, Any]], stored: Floats) -> None:
         """Embed images whose bytes have not changed, and record their cosines to the stored vectors."""
         pixels, kept = [], []
         for row, image in enumerate(images):
             try:
-                data = read_image(image["uri"], max_bytes=max(MAX_BYTES, image["size_bytes"] or 0))
+                data = self.read(image)
                 if hashlib.sha256(data).hexdigest() != image["sha256"]:
                     self.changed.append(image["id"])
                     continue

@@ -1,15 +1,22 @@
 """The contract of all sources: a `Source` is a listing of images and a way to read the bytes of each."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from frieze.core import OUT_OF_MEMORY, ImageError, Rows, TablePath
-from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS
+from frieze.core import OUT_OF_MEMORY, ImageError, InputError, Rows, TablePath
+from frieze.embedder.images.decode import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    DecodeOptions,
+    converts_profiles,
+    least_draft_px,
+)
+from frieze.embedder.images.sample_range import split_decoding
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
-from frieze.features import Failure
+from frieze.features import BackboneSpec, Failure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +162,7 @@ class Source:
         n_repeated_keys: Number of keys of archives that occur in more than one sample.
         read_ahead: Returns how many images to request before they are decoded, where a single one may be slow.
         cancel: Gives up what `read` is waiting for.
+        read_as: Of a source of parts of images: returns `read` for a way of decoding, since parts are cut from pixels.
     """
 
     listing: Listing
@@ -169,6 +177,28 @@ class Source:
     n_repeated_keys: int = 0
     read_ahead: Callable[[], int] = _no_images
     cancel: Callable[[], None] = _no_requests
+    read_as: Callable[[DecodeOptions], Callable[[Rows], Iterable[Content]]] | None = None
+
+    def for_backbones(self, specs: Sequence[BackboneSpec], *, max_pixels: int) -> "Source":
+        """Return the source whose `read` suits some backbones: parts of images are decoded as whole images are.
+
+        Args:
+            specs: Image size and version of decoding of each.
+            max_pixels: Largest width times height accepted.
+
+        Raises:
+            InputError: The images are parts, and two backbones decode their images differently.
+        """
+        if self.read_as is None:
+            return self
+        if len({(split_decoding(one.decoding)[1], converts_profiles(one.decoding)) for one in specs}) > 1:
+            raise InputError(
+                "Rows are parts of images, and the tables decode images in different ways.",
+                hint="Update each table by itself, or embed all anew with `force=True`.",
+            )
+        least_px = max(least_draft_px(one.decoding, side_px=max(one.image_size)) for one in specs)
+        options = DecodeOptions(least_px // 2, max_pixels, specs[0].decoding)
+        return dataclasses.replace(self, read=self.read_as(options))
 
     def to_json(self, failed: pa.Table) -> dict[str, Any]:
         """Return the fields of a run's JSON document that describe the source.

@@ -133,6 +133,8 @@ def read_uri(uri: str, *, max_bytes: int) -> bytes:
         data = _read_remote(uri, max_bytes) if is_remote(uri) else _read_local(uri, max_bytes)
     except (OSError, MemoryError) as error:
         raise read_error(error) from error
+    except ValueError as error:  # NUL in a name
+        raise ImageError("read", "missing", str(error)) from error
     if len(data) > max_bytes:
         raise ImageError("read", "too large", f"the file has more than {max_bytes} bytes")
     return data

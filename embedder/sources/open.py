@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from frieze.core import ImageError, InputError, counted, is_remote
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.decode import MAX_BYTES, DecodeOptions
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.embedder.sources.base import File, Source, SourceOptions
 from frieze.embedder.sources.boxes.box import BoxFile, check_one_choice
 from frieze.embedder.sources.boxes.columns import parse_box_columns
-from frieze.embedder.sources.boxes.crop import read_part
+from frieze.embedder.sources.boxes.crop import WHOLE, read_part
 from frieze.embedder.sources.boxes.expand import with_boxes
 from frieze.embedder.sources.boxes.from_columns import with_column_boxes
 from frieze.embedder.sources.boxes.read import read_boxes
@@ -326,16 +326,16 @@ def _open_kind(walk: Walk, paths: Sequence[str], source: str, options: SourceOpt
     return dataclasses.replace(opened, listing=listing, notes=(*opened.notes, *walk.notes()))
 
 
-def read_image(uri: str, *, max_bytes: int = MAX_BYTES) -> bytes:
+def read_image(uri: str, *, max_bytes: int = MAX_BYTES, options: DecodeOptions = WHOLE, sha256: str = "") -> bytes:
     """Read one image by its stored URI, also from inside an archive, or from a public address of the web.
 
-    Of a part of an image these are the pixels, as a PPM file.
+    Of a part of an image these are the pixels, as a PPM file; `options` and its stored sha256 say how it is decoded.
 
     Raises:
         ImageError: The image can't be read, is none by its signature, or is larger than `max_bytes`, or a part has no
             pixel.
     """
-    return read_part(uri, lambda whole: _read_whole(whole, max_bytes))
+    return read_part(uri, lambda whole: _read_whole(whole, max_bytes), options=options, sha256=sha256)
 
 
 def _read_whole(uri: str, max_bytes: int) -> bytes:

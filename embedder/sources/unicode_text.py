@@ -72,7 +72,7 @@ def normalized_file_finder() -> Callable[[str], str | None]:
             for name in os.listdir(folder):
                 plain = normalize_name(name)
                 names[plain] = None if plain in names else name
-        except OSError:
+        except (OSError, ValueError):  # a ValueError: NUL in a name
             pass
         return names
 

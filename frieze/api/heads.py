@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from frieze.reports.html import PAGE_NAME, head_page
 if TYPE_CHECKING:
     from frieze.classifiers import StartWeights
     from frieze.embedder import JobOptions
+
+_LOG = logging.getLogger("frieze")
 
 
 def train(
@@ -303,6 +306,7 @@ def predict(
         return Predictions(
             frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force, ray=ray)
         )
+    _note_parts(head_path)
     options = frieze.embedder.JobOptions(
         source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
     )
@@ -311,6 +315,19 @@ def predict(
         table = open_table(folder)
         document = frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force)
         return Predictions(document | image_info | {"failures": list_failures(folder)})
+
+
+def _note_parts(head: Path) -> None:
+    """Say that a head was trained on parts of images, where it is to predict whole ones."""
+    import frieze.classifiers
+
+    split = frieze.classifiers.read_split(head)
+    suffix = frieze.classifiers.CUT_FROM["image"].suffix
+    if 2 * sum(suffix.search(str(row["id"])) is not None for row in split) > len(split):
+        _LOG.warning(
+            "Note: the head was trained on parts of images, and sees whole ones here. For their parts embed them first,"
+            " as its table was (`frieze embed` with --boxes or --tiles), then predict on that table."
+        )
 
 
 def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, command: str) -> dict[str, Any]:

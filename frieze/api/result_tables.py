@@ -1,5 +1,6 @@
 """Search hits and duplicate groups as tables: one row per hit, or one row per image of a group."""
 
+import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from frieze.core import InputError, check_table_file, counted, write_table_file
-from frieze.features import import_library
+from frieze.features import image_cell, import_library
 
 if TYPE_CHECKING:
     from frieze.indexing import Index
@@ -46,18 +47,31 @@ _OF_KEEPER = {"keep": True, "kind": None, "score": None, "overlap": 1.0}
 
 
 _SHOWN_HITS, _SHOWN_ROWS = 5, 10
+_SHOWN_QUERIES = 10
+"""Queries of which a notebook shows the hits."""
 
 
 class SearchResult(dict[str, Any]):
     """The document of `frieze.search`, a dict, that prints as its hits and turns into a data frame."""
 
     def __repr__(self) -> str:
-        lines = [f"SearchResult({counted(len(self['queries']), 'query', 'queries')}, k={self['k']}, {self['index']!r})"]
+        lines = [self._title()]
         for row in hit_rows(self):
             if row["rank"] <= _SHOWN_HITS:
                 label = "" if row["label"] is None else f"  {row['label']}"
                 lines.append(f"  {row['query']}  {row['rank']}.  {row['score']:.4f}  {row['id']}{label}")
         return "\n".join(lines)
+
+    def _title(self) -> str:
+        n_queries = counted(len(self["queries"]), "query", "queries")
+        return f"SearchResult({n_queries}, k={self['k']}, {self['index']!r})"
+
+    def _repr_html_(self) -> str:
+        """Return the title and, for each query, a strip of thumbnails: its own where it is a file, then the hits."""
+        strips = "".join(map(_strip, self["queries"][:_SHOWN_QUERIES]))
+        n_more = len(self["queries"]) - _SHOWN_QUERIES
+        more = f"<div>... and {counted(n_more, 'query', 'queries')} more</div>" if n_more > 0 else ""
+        return f"<div><code>{html.escape(self._title())}</code>{strips}{more}</div>"
 
     def to_pandas(self) -> Any:
         """Return a pandas.DataFrame with a row per hit: query, rank, id, score, label, uri and the index's columns.
@@ -67,6 +81,16 @@ class SearchResult(dict[str, Any]):
         """
         rows = hit_rows(self)
         return import_library("pandas").DataFrame(rows, columns=None if rows else HITS.names)
+
+
+def _strip(of_query: dict[str, Any]) -> str:
+    """Return the HTML of a query and its first hits, each with its score and label."""
+    query = str(of_query["query"])
+    cells = [image_cell(query, query, query)]
+    for hit in of_query["hits"][:_SHOWN_HITS]:
+        label = "" if hit["label"] is None else f" {hit['label']}"
+        cells.append(image_cell(hit["uri"] or "", hit["id"], f"{hit['score']:.3f}{label}"))
+    return f"<div>{''.join(cells)}</div>"
 
 
 class Predictions(dict[str, Any]):

@@ -224,13 +224,6 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
     def take(*names: str) -> dict[str, Any]:
         return {name: left.pop(name) for name in names}
 
-    parts = [name for name in ("boxes", "box_columns", "tiles") if left[name]]
-    for name in ("stretch", "scale", "bands"):
-        if parts and left[name]:
-            raise InputError(
-                f"Parts of images are cut from pixels of 8 bits, so that `{name}` would mean nothing.",
-                hint=f"Leave `{name}` or `{parts[0]}` out.",
-            )
     request = BackboneRequest(
         handle=left.pop("backbone"),
         trust=left.pop("trust_backbone"),
@@ -240,6 +233,8 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
         ),
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated", "image_timeout"))
+    if limits.image_timeout is not None and any(left[name] for name in ("boxes", "box_columns", "tiles")):
+        terminal.show_note("parts of images are cut before `image_timeout` counts: it ends none of these images.")
     exclude = tuple(left.pop("exclude"))
     keep = left.pop("keep")
     source = SourceOptions(

@@ -215,6 +215,9 @@ def _verify(document: Document) -> Iterator[str]:
         yield f"{counted(document['sampled'], 'image')} embedded again" + (
             "." if least is None else f": least cosine {least:.6f} to the stored vectors."
         )
+    for name, what in (("changed", "replaced since"), ("unreadable", "that can't be read again")):
+        if names := document.get(name):
+            yield f"{counted(len(names), 'image')} {what}: {shorten(names)}."
 
 
 def _info(document: Document) -> Iterator[str]:

@@ -33,7 +33,7 @@ def draw(uri: str, side_px: int, *, sha256: str = "") -> bytes:
     import frieze.embedder
 
     try:
-        data = frieze.embedder.read_image(uri)
+        data = frieze.embedder.read_image(uri, sha256=sha256 if len(sha256) == _SHA256_LENGTH else "")
         if len(sha256) == _SHA256_LENGTH and hashlib.sha256(data).hexdigest() != sha256:
             raise ImageError("read", "changed", "the file has changed since it was embedded")
         image, _ = frieze.embedder.decode(data, side_px=side_px)

@@ -7,6 +7,7 @@ import os
 import posixpath
 import struct
 import sys
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,13 +17,16 @@ import numpy as np
 
 from frieze.core import ImageError, is_remote
 from frieze.embedder.sources.archives.compressed import CompressedFile, open_archive
-from frieze.embedder.sources.files import open_uri, to_path
+from frieze.embedder.sources.files import open_uri, to_id, to_path
 
 _BLOCK_BYTES = 4 << 20
 _MAX_BLOCK_BYTES = 64 << 20
 _IDX = b"\x00\x00\x08"
 """The first bytes of an IDX file of uint8; the number of axes follows, then each, big-endian."""
-BROKEN = (ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError)
+BROKEN = (
+    *(ValueError, TypeError, KeyError, EOFError, RuntimeError, SyntaxError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
+)
 """Errors of damaged files of arrays."""
 
 
@@ -146,10 +150,9 @@ def open_arrays(uri: str, max_bytes: int) -> Iterator[list[Array]]:
     """
     with contextlib.ExitStack() as held:
         try:
-            arrays = _opener(uri)(uri, held, max_bytes)
-        except BROKEN as error:
+            yield _opener(uri)(uri, held, max_bytes)
+        except BROKEN as error:  # also of the caller, who reads from them
             raise ImageError("list", "damaged archive", f"it can't be read as its name says: {error}") from error
-        yield arrays
 
 
 def _opener(uri: str) -> Any:
@@ -173,6 +176,8 @@ def _read_header(name: str, file: Any) -> Array:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, by_column, dtype = read(file)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"its shape is {shape}")
     refusal = "its values are Python objects" if dtype.hasobject else None
     if by_column and len(shape) > 1:
         refusal = "it is stored column by column (Fortran order): save numpy.ascontiguousarray of it"
@@ -195,4 +200,5 @@ def _open_hdf5(uri: str, held: contextlib.ExitStack, _max_bytes: int) -> list[Ar
     file = held.enter_context(opened)
     data: list[Any] = []
     file.visititems(lambda _name, one: data.append(one) if isinstance(one, h5py.Dataset) and one.shape else None)
-    return [_Hdf5(one.name.lstrip("/"), one) for one in data]  # links to other files are not visited
+    # Links to other files are not visited; a name that is no UTF-8 is bytes.
+    return [_Hdf5(to_id(os.fsdecode(one.name)).lstrip("/"), one) for one in data]

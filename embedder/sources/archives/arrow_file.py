@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,14 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import ImageError, InputError, Rows, is_remote
-from frieze.embedder.sources.archives.parquet import with_image_column
+from frieze.embedder.sources.archives.parquet import row_base, split_row, with_image_column
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import stat_uri, to_id, to_path
+from frieze.embedder.sources.label_lists import join_label_lists, split_label_lists
 from frieze.embedder.sources.tables.class_names import with_class_names
 from frieze.embedder.sources.tables.manifest import choose_columns, split_columns
 from frieze.embedder.sources.tables.read import concat_tables, to_text_column, translate_read_errors
 from frieze.embedder.sources.tables.referenced_images import check_ids, read_referenced, resolve_path
-from frieze.features import LISTING
+from frieze.features import LISTING, Failure
 
 _STATE = "state.json"
 _SPLITS = "dataset_dict.json"
@@ -39,24 +40,31 @@ def open_arrow(files: Sequence[File], source: str, options: SourceOptions) -> So
 
     Returns:
         The images in the order of the rows; the id is `FILE/ROW` without a column of ids. Class numbers become names.
-        The splits of a `DatasetDict` are in the column `split`.
+        The splits of a `DatasetDict` are in the column `split`. A file that a `state.json` names and that is not there
+        is a failure: a half-copied dataset must not lose its rows.
 
     Raises:
         InputError: A file can't be read, has no column of images, or is in a bucket.
     """
+    missing: Iterable[Failure] = () if len(files) == 1 and files[0].uri == source else _find_missing(files)
     opened = [_ArrowFile(file, options) for file in _without_caches(files)]
-    images = concat_tables([LISTING.empty_table(), *(file.list_rows() for file in opened)], source)
+    images = join_label_lists(concat_tables([LISTING.empty_table(), *(file.list_rows() for file in opened)], source))
     check_ids(images["id"], source)
-    return Source(Listing(source, images), _Reader(opened, options).read, has_columns=True)
+    return Source(Listing(source, images, tuple(missing)), _Reader(opened, options).read, has_columns=True)
 
 
-def read_arrow_row(uri: str, row: str) -> bytes:
+def read_arrow_row(uri: str, below: str) -> bytes:
     """Read one image by the number of its row.
+
+    Args:
+        uri: URI of the file.
+        below: The rest of the image's URI, as `row_base` begins it.
 
     Raises:
         ImageError: The row does not exist or can't be read.
     """
-    options = SourceOptions(labels="none", max_bytes=1 << 62)
+    column, row = split_row(below)
+    options = SourceOptions(labels="none", image=column, max_bytes=1 << 62)
     try:
         (content,) = _Reader([_ArrowFile(File("", uri), options)], options).read(np.array([int(row)]))
     except (ValueError, IndexError, InputError) as error:
@@ -73,19 +81,38 @@ def _without_caches(files: Sequence[File]) -> list[File]:
     return [file for file, names in kept if names is None or posixpath.basename(file.uri) in names]
 
 
-def _read_state(folder: str) -> set[str] | None:
+def _find_missing(files: Sequence[File]) -> Iterator[Failure]:
+    """Yield a failure for each file that a dataset names and that is not there, and for each such split."""
+    folders = {posixpath.dirname(file.uri): posixpath.dirname(file.name) for file in files}
+    for folder, name in list(folders.items()):
+        parent = posixpath.dirname(folder)
+        splits = _read_names(parent, _SPLITS, lambda document: document["splits"]) if name else None
+        folders |= {f"{parent}/{split}": posixpath.join(posixpath.dirname(name), split) for split in splits or ()}
+    for folder, name in folders.items():
+        named = _read_state(folder)
+        paths = [(name, folder)] if named is None else [(posixpath.join(name, one), f"{folder}/{one}") for one in named]
+        for below, uri in paths:
+            if not os.path.exists(to_path(uri)):
+                yield Failure(to_id(below), uri, "list", "unreadable", "the dataset names it, and it is not there")
+
+
+def _read_names(folder: str, file_name: str, select: Callable[[Any], Iterable[str]]) -> list[str] | None:
+    """Return names that a dataset's JSON file has; None without such a file."""
+    try:
+        with open(os.path.join(to_path(folder), file_name.encode()), "rb") as file:
+            return [str(one) for one in select(json.load(file))]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _read_state(folder: str) -> list[str] | None:
     """Return the files that a folder's `state.json` names; None without one.
 
     Raises:
         InputError: The rows are selected by another file.
     """
-    try:
-        with open(os.path.join(to_path(folder), _STATE.encode()), "rb") as file:
-            state = json.load(file)
-        names = {str(one["filename"]) for one in state["_data_files"]}
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    if state.get("_indices_data_files"):
+    names = _read_names(folder, _STATE, lambda state: [one["filename"] for one in state["_data_files"]])
+    if _read_names(folder, _STATE, lambda state: state["_indices_data_files"] or ()):
         raise InputError(
             f"{folder} was saved with a selection of its rows beside them.",
             hint="Save it again without: load_from_disk(FOLDER).flatten_indices().save_to_disk(NEW)",
@@ -111,6 +138,7 @@ class _ArrowFile:
         with translate_read_errors(file.uri):
             self.stat = stat_uri(file.uri)
             self.n_rows, schema = len(self.table), self.table.schema
+        self._base = row_base(file.uri, options.image)
         self._options = with_image_column(options, schema)
         self.column = choose_columns(schema.names, self._options, file.uri)["image"]
         if self._bytes_of(schema.field(self.column).type) is None:
@@ -139,13 +167,15 @@ class _ArrowFile:
         """Return its rows of the listing."""
         chosen = choose_columns(self.table.column_names, self._options, self.uri)
         table = with_class_names(self.table.drop_columns([self.column]), self.uri)
+        if self._options.labels != "none":
+            table, chosen = split_label_lists(table, chosen)
         for name in {chosen[role] for role in ("id", "label") if role in chosen}:
             table = table.set_column(table.column_names.index(name), name, to_text_column(table[name], self.uri, name))
         n_rows, texts = self.n_rows, pa.string()
         ids = pa.chunked_array([pa.array([f"{to_id(self._name)}/{row}" for row in range(n_rows)], texts)])
         listed = {
             "id": pc.coalesce(table[chosen["id"]], ids) if "id" in chosen else ids,
-            "uri": [f"{self.uri}/{row}" for row in range(n_rows)],
+            "uri": [f"{self._base}/{row}" for row in range(n_rows)],
             "label": table[chosen["label"]] if "label" in chosen else pa.nulls(n_rows, texts),
             "size_bytes": pa.nulls(n_rows, pa.int64()),
             "mtime_ns": [self.stat[1]] * n_rows,

@@ -3,6 +3,7 @@
 import bisect
 import dataclasses
 import itertools
+import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -51,14 +52,34 @@ def open_parquet(files: Sequence[File], source: str, options: SourceOptions) -> 
     return Source(Listing(source, images), read, in_order=True, has_columns=True)
 
 
-def read_row(uri: str, row: str) -> bytes:
+def row_base(uri: str, column: str | None) -> str:
+    """Return what the URIs of a file's rows begin with: the file, and the column of images where the user named it.
+
+    >>> row_base("/a.parquet", None), row_base("/a.parquet", "jpeg/bytes")
+    ('/a.parquet', '/a.parquet/jpeg%2Fbytes')
+    """
+    return uri if column is None else f"{uri}/{urllib.parse.quote(column, safe='')}"
+
+
+def split_row(below: str) -> tuple[str | None, str]:
+    """Return the column and the number of the row from what follows a file in the URI of a row."""
+    column, _, row = below.rpartition("/")
+    return urllib.parse.unquote(column) or None, row
+
+
+def read_row(uri: str, below: str) -> bytes:
     """Read one image by the number of its row.
+
+    Args:
+        uri: URI of the file.
+        below: The rest of the image's URI, as `row_base` begins it.
 
     Raises:
         ImageError: The row does not exist or can't be read.
     """
+    column, row = split_row(below)
     try:
-        images = _ImageFile(File("", uri), SourceOptions(labels="none"))
+        images = _ImageFile(File("", uri), SourceOptions(labels="none", image=column))
         (content,) = _Cursor([images], SourceOptions(max_bytes=1 << 62)).read(np.array([int(row)]))
     except (ValueError, IndexError, InputError) as error:
         raise ImageError("read", "unreadable", str(error)) from error
@@ -136,11 +157,11 @@ class _ImageFile:
         table = read_table(file.uri, kept, text=text, lists=chosen.get("label"))
         if options.labels != "none":
             table, chosen = split_label_lists(table, chosen)
-        n_rows = self.starts[-1]
+        n_rows, base = self.starts[-1], row_base(file.uri, options.image)
         ids = pa.chunked_array([pa.array([f"{to_id(file.name)}/{row}" for row in range(n_rows)], pa.string())])
         listed = {
             "id": pc.coalesce(table[chosen["id"]], ids) if "id" in chosen else ids,
-            "uri": [self.paths.get(row, f"{file.uri}/{row}") for row in range(n_rows)],
+            "uri": [self.paths.get(row, f"{base}/{row}") for row in range(n_rows)],
             "label": table[chosen["label"]] if "label" in chosen else pa.nulls(n_rows, pa.string()),
         } | self._stat_rows(n_rows)
         rest = split_columns(table, chosen)

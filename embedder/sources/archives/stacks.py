@@ -25,6 +25,8 @@ from frieze.embedder.sources.tables.column_names import pop_text
 
 _N_AXES = (3, 4)  # [N, H, W], and [N, H, W, C] or [N, C, H, W]
 _MAX_RATIO = 200
+_N_TRIED = 8
+"""Values of an array of files' bytes of which one has to be an image."""
 _LABEL = "\0label"
 _REFUSED = "unsupported"
 _REFERENCE_BYTES = 16
@@ -125,8 +127,8 @@ def _why_not(array: Array) -> str | None:
     if array.refusal is not None:
         return array.refusal
     if array.is_encoded:
-        is_file = len(array.shape) == 1 and array.shape[0] > 0 and is_image(bytes(array.row(0)[:HEAD_BYTES]))
-        return None if is_file else "its values are no images"
+        heads = (bytes(array.row(row)[:HEAD_BYTES]) for row in range(min(array.shape[0], _N_TRIED)))
+        return None if len(array.shape) == 1 and any(map(is_image, heads)) else "its values are no images"
     shape = f"it has shape {list(array.shape)} and type {array.dtype}"
     if len(array.shape) not in _N_AXES or min(array.shape[1:]) == 0 or not _has_channels(array.shape):
         return f"{shape}; expected is [N, H, W] or [N, H, W, 3] of uint8"
@@ -251,7 +253,7 @@ def _records(archive: Archive, stack: Array, columns: dict[str, Any], first: int
         below = f"{base}/{row:06d}"
         one = {name: values[row] for name, values in columns.items()}
         stated_id = pop_text(one, [options.id] if options.id else ())
-        label = None if labels is None else str(labels[row])
+        label = None if labels is None or labels[row] != labels[row] else str(labels[row])  # NaN is unknown
         location = (size_bytes, archive.stat[1], archive.number, first + row)
         yield ImageRecord(stated_id or archive.id + below, archive.uri + below, label, *location, one)
     if n_whole < stack.shape[0]:

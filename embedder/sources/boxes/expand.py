@@ -3,17 +3,18 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import ImageError, InputError, Rows, counted
-from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.decode import MAX_PIXELS, DecodeOptions
 from frieze.embedder.sources.base import Content, Source
 from frieze.embedder.sources.boxes.box import Box, BoxFile, Corner, Shares
-from frieze.embedder.sources.boxes.crop import crop_all, name_part
+from frieze.embedder.sources.boxes.crop import WHOLE_PX, crop_all, name_part
 from frieze.embedder.sources.boxes.sizes import read_sizes
 from frieze.embedder.sources.files import to_uri
 from frieze.embedder.sources.listing import deduplicate_ids, infer_array
@@ -74,8 +75,11 @@ def expand(source: Source, known: Sequence[tuple[int, Box]], *, what: str, max_p
     listing = dataclasses.replace(
         source.listing, images=table.take(kept), failures=(*source.listing.failures, *failures)
     )
-    reader = _Reader(source, np.array(rows, np.int64)[kept], [corners[row] for row in kept.tolist()])
-    return dataclasses.replace(source, listing=listing, read=reader.read, notes=(*source.notes, *notes))
+    whole = DecodeOptions(WHOLE_PX, max_pixels)
+    reader = _Reader(source, np.array(rows, np.int64)[kept], [corners[row] for row in kept.tolist()], whole)
+    return dataclasses.replace(
+        source, listing=listing, read=reader.read, read_as=reader.read_as, notes=(*source.notes, *notes)
+    )
 
 
 def _place(
@@ -165,23 +169,45 @@ def _to_rows(images: pa.Table, boxes: Sequence[Box], corners: Sequence[Corner]) 
 
 
 class _Reader:
-    """Reads boxes: those of one image that follow each other share its bytes and its pixels.
+    """Reads boxes: those of one image that follow each other share its bytes and, in a batch, its pixels.
 
     Args:
         source: The images.
         owners: int64 [n], the row of each box's image.
         corners: Where each box lies.
+        options: How images are decoded.
     """
 
-    def __init__(self, source: Source, owners: Rows, corners: Sequence[Corner]) -> None:
+    def __init__(self, source: Source, owners: Rows, corners: Sequence[Corner], options: DecodeOptions) -> None:
         self._source = source
         self._owners = owners
         self._corners = corners
+        self._options = options
+        self._last: tuple[int, Content] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_last": None}
+
+    def read_as(self, options: DecodeOptions) -> Callable[[Rows], Iterator[Content]]:
+        """Return `read` for a way of decoding."""
+        return _Reader(self._source, self._owners, self._corners, options).read
 
     def read(self, rows: Rows) -> Iterator[Content]:
         """Yield the content of each box, as `Source.read` does."""
-        images = np.unique(self._owners[rows])
         by_image = itertools.groupby(rows.tolist(), key=lambda row: int(self._owners[row]))
-        for content, (_, of_image) in zip(self._source.read(images), by_image, strict=True):
+        for content, (_, of_image) in zip(self._read_images(np.unique(self._owners[rows])), by_image, strict=True):
             boxes = [self._corners[row] for row in of_image]
-            yield from [content] * len(boxes) if isinstance(content, ImageError) else crop_all(content, boxes)
+            if isinstance(content, ImageError):
+                yield from [content] * len(boxes)
+            else:
+                yield from crop_all(content, boxes, self._options)
+
+    def _read_images(self, images: Rows) -> Iterator[Content]:
+        """Yield images; the first one may be the last one of the batch before, whose other boxes these are."""
+        last = self._last
+        if last is not None and len(images) and last[0] == images[0]:
+            yield last[1]
+            images = images[1:]
+        for image, content in zip(images.tolist(), self._source.read(images) if len(images) else (), strict=True):
+            self._last = image, content
+            yield content

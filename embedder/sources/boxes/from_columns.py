@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from frieze.core import InputError
+from frieze.core import InputError, Rows
 from frieze.embedder.images.decode import MAX_PIXELS
 from frieze.embedder.sources.base import Source
 from frieze.embedder.sources.boxes.box import Box
@@ -41,7 +42,7 @@ def with_column_boxes(
             f"No row of {source.listing.source} has four numbers in {', '.join(columns.names)}.",
             hint="Name the columns of the boxes with `box_columns='x,y,width,height'`.",
         )
-    owners = _first_rows(images["uri"].to_pylist())
+    first, owners = _number_images(images["uri"].to_pylist())
     rest = [name for name in images.column_names if name not in (*LISTING.names, *names)]
     rows = zip(owners, corners, images["label"].to_pylist(), images.select(rest).to_pylist(), strict=True)
     known = [
@@ -51,21 +52,22 @@ def with_column_boxes(
     ]
     failed = [row for row, corner in enumerate(corners) if corner is None]
     failures = _failures(images.take(pa.array(failed, pa.int64())), failed, columns.names)
-    whole = images.select(LISTING.names)
+    whole = images.select(LISTING.names).take(first)
     whole = whole.set_column(2, "label", pa.nulls(len(whole), pa.string())) if has_labels else whole
     listed = dataclasses.replace(
         source.listing, images=whole, failures=tuple(dict.fromkeys((*source.listing.failures, *failures)))
     )
     notes = (*source.notes, *([note_shares(source.listing.source)] if are_shares else []))
-    return expand(
-        dataclasses.replace(source, listing=listed, notes=notes), known, what="Boxes of its rows", max_pixels=max_pixels
-    )
+    once = dataclasses.replace(source, listing=listed, notes=notes, read=lambda rows: source.read(first[rows]))
+    return expand(once, known, what=f"Boxes of {source.listing.source}", max_pixels=max_pixels)
 
 
-def _first_rows(uris: Sequence[str]) -> list[int]:
-    """Return for each image the first row that has it."""
-    first: dict[str, int] = {}
-    return [first.setdefault(uri, row) for row, uri in enumerate(uris)]
+def _number_images(uris: Sequence[str]) -> tuple[Rows, list[int]]:
+    """Return the first row of each image, int64 ascending, and for each row the number of its image."""
+    numbers: dict[str, int] = {}
+    owners = [numbers.setdefault(uri, len(numbers)) for uri in uris]
+    first = np.unique(np.array(owners, np.int64), return_index=True)[1]
+    return first, owners
 
 
 def _check_ids(images: pa.Table, source: str) -> None:

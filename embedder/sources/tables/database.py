@@ -1,11 +1,14 @@
 """SQLite and DuckDB files: the rows of a query, whose images are bytes or paths; read-only."""
 
 import array
+import functools
 import os
+import shlex
 import sqlite3
 import urllib.parse
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,12 @@ _N_ROWS = 256
 _AHEAD_BYTES = 64 << 20
 _WAIT_S = 60
 """How long a program that writes is waited for."""
+_N_STEPS = 1_000_000
+"""Steps of SQLite, about 10 ms, after which a query looks whether it is to stop."""
+_QUERY_HINT = (
+    "Add the query: frieze embed {} --out FEATURES --query 'select path, label from images'\n"
+    "Other commands take that table."
+)
 _TABLES = "select table_name, column_name from information_schema.columns order by table_name, ordinal_position"
 _SQLITE_TABLES = (
     "select m.name as a, c.name as b from sqlite_master m, pragma_table_info(m.name) c"
@@ -58,7 +67,7 @@ def open_database(files: Sequence[File], source: str, options: SourceOptions) ->
     if options.query is None:
         raise InputError(
             f"{file.uri} is a database, of which a query chooses the images. It has {_describe(file.uri)}.",
-            hint="Add the query, such as: `query='select path, label from images'`",
+            hint=_QUERY_HINT.format(shlex.quote(os.fsdecode(to_path(file.uri)))),
         )
     names, rows = _run(file.uri, options.query)
     chosen = choose_columns(names, options, f"the result of {options.query!r}")
@@ -122,7 +131,7 @@ def _run(uri: str, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
     """
     try:
         names, rows = (_run_sqlite if _is_sqlite(uri) else _run_duckdb)(os.fsdecode(to_path(uri)), query)
-    except (sqlite3.Error, sqlite3.Warning, OSError) as error:
+    except (sqlite3.Error, sqlite3.Warning, OSError, UnicodeEncodeError) as error:
         raise _query_error(uri, query, error) from error
     if len(set(names)) < len(names) or not names:
         raise InputError(
@@ -136,19 +145,30 @@ def _translated(rows: Iterator[tuple[Any, ...]], uri: str, query: str) -> Iterat
     """Yield rows; an error on the way is one of the query."""
     try:
         yield from rows
-    except (sqlite3.Error, pa.ArrowException, OSError) as error:
+    except (sqlite3.Error, pa.ArrowException, OSError, RuntimeError) as error:
         raise _query_error(uri, query, error) from error
 
 
 def _query_error(uri: str, query: str, error: Exception) -> InputError:
+    """Return the error of a query that failed.
+
+    Raises:
+        KeyboardInterrupt: It did not fail: the databases stop at Ctrl-C with an error of their own.
+    """
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT or "interrupted" in str(error).lower():
+        raise KeyboardInterrupt from error
     return InputError(
-        f"{query!r} can't be run on {uri}: {str(error).strip()}.", hint="Try the query in the database's shell."
+        f"{query!r} can't be run on {uri}: {str(error).strip().rstrip('.')}.",
+        hint="Try the query in the database's shell.",
     )
 
 
 def _run_sqlite(path: str, query: str) -> tuple[list[str], Iterator[tuple[Any, ...]]]:
-    connection = sqlite3.connect(f"file:{urllib.parse.quote(path)}?mode=ro", _WAIT_S, uri=True, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"file:{urllib.parse.quote(os.fsencode(path))}?mode=ro", _WAIT_S, uri=True, check_same_thread=False
+    )
     connection.text_factory = lambda text: text.decode(errors="backslashreplace")
+    connection.set_progress_handler(lambda: 0, _N_STEPS)  # Python handles Ctrl-C in between
     if query != _SQLITE_TABLES:
         connection.set_authorizer(_authorize)
     cursor = connection.execute(query)
@@ -171,14 +191,36 @@ def _run_duckdb(path: str, query: str) -> tuple[list[str], Iterator[tuple[Any, .
     settings: dict[str, Any] = {"enable_external_access": "false"}  # it reads its own tables, no other file
     try:
         connection = duckdb.connect(path, read_only=True, config=settings)
-        relation = connection.sql(query)
-        if relation is None:
-            return [], iter(())
-        reader: Any = relation.to_arrow_reader(_N_ROWS)
-    except duckdb.Error as error:
+        reader = _await(connection, _start_duckdb, connection, query)
+    except (duckdb.Error, RuntimeError) as error:
         raise _query_error(path, query, error) from error
-    rows = (row for batch in reader for row in zip(*(column.to_pylist() for column in batch.columns), strict=True))
-    return list(reader.schema.names), rows
+    return ([], iter(())) if reader is None else (list(reader.schema.names), _read_duckdb(connection, reader))
+
+
+def _start_duckdb(connection: Any, query: str) -> Any:
+    """Start a query; return a reader of its batches, None where it has no result."""
+    relation = connection.sql(query)
+    return None if relation is None else relation.to_arrow_reader(_N_ROWS)
+
+
+def _read_duckdb(connection: Any, reader: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query; it ends where they are not wanted any more."""
+    try:
+        while (batch := _await(connection, next, reader, None)) is not None:
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    finally:
+        connection.interrupt()
+
+
+def _await(connection: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of DuckDB, which does not look for Ctrl-C while it works, in another thread."""
+    with ThreadPoolExecutor(1) as thread:
+        result = thread.submit(function, *arguments)
+        try:
+            return result.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def _describe(uri: str) -> str:
@@ -235,9 +277,15 @@ def _open_bytes(file: File, source: str, options: SourceOptions, chosen: dict[st
     checksums = array.array("L")
     records = _records(file, f"{file.uri}/{below}", options, chosen, checksums)
     listed = build_listing(records, options.on_progress)
-    of_images = np.array(checksums, np.uint32)[listed.offsets]
-    read = _Bytes(file.uri, str(options.query), chosen["image"], stat, options.max_bytes, of_images).read
+    of_rows = np.array(checksums, np.uint32)
+    reader = _Bytes(file.uri, str(options.query), chosen["image"], stat, options.max_bytes, of_rows)
+    read = functools.partial(_read_listed, reader, listed.offsets)
     return Source(Listing(source, listed.images, tuple(listed.duplicates)), read, in_order=True, has_columns=True)
+
+
+def _read_listed(reader: "_Bytes", offsets: Rows, rows: Rows) -> Iterator[Content]:
+    """Yield the content of rows of a listing, from which repeated ids are missing."""
+    return reader.read(offsets[rows])
 
 
 def _records(

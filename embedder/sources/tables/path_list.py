@@ -84,8 +84,15 @@ def _open(lines: Sequence[tuple[str, str]], source: str, options: SourceOptions)
 
 
 def _path_of(name: str) -> str:
-    """Return the path of a URL of the web, whose host is no label; any other name unchanged."""
-    return urllib.parse.urlsplit(name).path if is_web(name) else name
+    """Return the path of a URL of the web, whose host is no label; any other name unchanged.
+
+    >>> _path_of("http://host/cats/b.jpg?size=1"), _path_of("http://[::1/b.jpg"), _path_of("cats/b.jpg")
+    ('/cats/b.jpg', '', 'cats/b.jpg')
+    """
+    try:
+        return urllib.parse.urlsplit(name).path if is_web(name) else name
+    except ValueError:
+        return ""
 
 
 def _has_label(line: str) -> bool:

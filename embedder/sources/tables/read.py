@@ -191,6 +191,10 @@ def _check_line(line: bytes, number: int) -> None:
         depths = np.cumsum(np.where(np.isin(brackets, list(b"[{")), 1, -1))
         if depths.max(initial=0) > _MAX_DEPTH:
             raise ValueError(f"line {number} is nested {depths.max()} deep; the limit is {_MAX_DEPTH}")
+    try:
+        line.decode()  # Arrow does not check it
+    except UnicodeDecodeError as error:
+        raise ValueError(f"line {number}: {error}") from error
 
 
 def _read_json(uri: str, _columns: Sequence[str]) -> pa.Table:

@@ -130,7 +130,7 @@ def _status_error(response: urllib3.BaseHTTPResponse) -> ImageError:
     retry_after = response.headers.get("Retry-After", "")
     try:
         wait_s = urllib3.Retry().parse_retry_after(retry_after) if retry_after else 0.0
-    except InvalidHeader:
+    except (InvalidHeader, ValueError, OverflowError):  # a date that no calendar has
         wait_s = 0.0
     asks = f", and to wait {wait_s:.0f} seconds" if wait_s else ""
     return TemporaryError(reason, message + asks, wait_s=wait_s)

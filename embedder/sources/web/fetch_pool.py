@@ -149,12 +149,15 @@ class FetchPool:
 
 
 def host_of(url: str) -> str:
-    """Return the host of a URL, with its port.
+    """Return the host of a URL, with its port; nothing of a malformed URL, which is refused where it is fetched.
 
-    >>> host_of("https://user@Host:81/a.jpg")
-    'host:81'
+    >>> host_of("https://user@Host:81/a.jpg"), host_of("http://[::1/a.jpg")
+    ('host:81', '')
     """
-    return urllib.parse.urlsplit(url).netloc.rpartition("@")[2].lower()
+    try:
+        return urllib.parse.urlsplit(url).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        return ""
 
 
 def _finish(task: _Task, content: Content) -> None:

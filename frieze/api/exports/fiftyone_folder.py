@@ -25,7 +25,7 @@ from frieze.core import FeatureFileError, Floats, check_writable, new_folder, re
 _METADATA, _SAMPLES, _DATA = "metadata.json", "samples.json", "data"
 _VERSION = "1.3.0"
 _FIELDS, _LABELS = "fiftyone.core.fields.", "fiftyone.core.labels."
-_OWN = ("filepath", "tags", "metadata", "created_at", "last_modified_at", "ground_truth", "embedding", "image_id")
+_RESERVED = ("filepath", "tags", "metadata", "created_at", "last_modified_at", "ground_truth", "embedding", "image_id")
 """Names that a sample has for other things than a column of the user."""
 _FACTS = ("size_bytes", "width", "height")
 _NOT_FIELDS = {"id", "uri", "label", *PREDICTIONS[:2], *_FACTS}
@@ -69,7 +69,7 @@ def write_fiftyone(rows: ExportRows, out: Path, *, force: bool, vectors: bool) -
         FeatureFileError: The disk refuses, or a part is broken.
     """
     del vectors
-    schema, batches = ExportRows(rows.table, rows.head, (*_OWN, *PREDICTIONS)).batches()
+    schema, batches = ExportRows(rows.table, rows.head, (*_RESERVED, *PREDICTIONS)).batches()
     with terminal.spinner("Exporting"), new_folder(out, replace=force) as folder:
         (folder / _DATA).mkdir()
         samples = _Samples(folder, _to_fields(schema))
@@ -131,7 +131,7 @@ def _to_fields(schema: pa.Schema) -> dict[str, str]:
     for name in schema.names:
         if name not in _NOT_FIELDS:
             free = re.sub(r"[^\w]|^_+", "_", name).lstrip("_") or "column"
-            while free in {*fields.values(), *_OWN, *PREDICTIONS[:2], "id"}:
+            while free in {*fields.values(), *_RESERVED, *PREDICTIONS[:2], "id"}:
                 free = f"{free}_2"
             fields[name] = free
     return fields

@@ -154,8 +154,8 @@ def embed(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     omitted ('' restores the default). Images that can't be used are listed in failures.parquet, and the exit code is 3.
 
     Several --out make several tables in one pass, which reads and decodes each image once: --backbone, --weights,
-    --layer, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for each in
-    that order.
+    --layer, --pool, --image-size, --fit, --pixels, --precision and --views are then given once for all, or once for
+    each in that order.
     """
     from frieze import terminal
     from frieze.api import tables
@@ -185,3 +185,7 @@ def _warn(document: dict[str, Any]) -> None:
         hint="with --stretch each takes its own lowest value for black, highest for white;"
         " --scale LOW..HIGH states both for all",
     )
+    reasons = document.get("failures")
+    if isinstance(reasons, dict) and (n_private := reasons.get("private address")):
+        mend = "where they are of your own network, add: --allow-private --retry-failures"
+        terminal.show_note(f"URLs that lead to addresses that are not public: {n_private:,}; {mend}")

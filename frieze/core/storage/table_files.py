@@ -131,7 +131,8 @@ def _write_csv(path: Path, schema: pa.Schema, tables: Tables, *, mark: bytes = b
 def _write_csv_rows(file: BinaryIO, plain: pa.Schema, tables: Tables) -> None:
     with pyarrow.csv.CSVWriter(file, plain) as writer:
         for table in tables:
-            writer.write_table(_to_plain(table))
+            # In one chunk: for one without rows pyarrow 18 writes the header once more.
+            writer.write_table(_to_plain(table).combine_chunks())
 
 
 def _to_plain(table: pa.Table) -> pa.Table:

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import json
 import pickle
 import shutil
@@ -75,6 +76,16 @@ def test_another_width_is_refused(trained, shape):
     with pytest.raises(MismatchError, match=r"the head takes \[N, 8\]") as caught:
         open_head(trained["linear"]).predict(np.zeros(shape, "f4"))
     assert "--backbone builtin" in caught.value.hint
+
+
+def test_hint_makes_the_same_table(separable):
+    """The command in a refusal names all that makes embeddings others: size, fit, views and precision, too."""
+    known = dataclasses.replace(separable.spec, handle="net.onnx", image_size=(64, 96), fit="crop", precision="int8")
+    hint = storage._embed_with(dataclasses.replace(known, views="flip", pixels="torch"))
+    options = "--backbone net.onnx --views flip --fit crop --precision int8 --image-size 64x96 --pixels torch"
+    assert hint == f"Embed the images with: frieze embed SOURCE {options} --out FEATURES"
+    square = dataclasses.replace(known, image_size=(64, 64), fit="squash", precision="float32")
+    assert "--backbone net.onnx --image-size 64 --pixels" in storage._embed_with(square)
 
 
 def test_no_head_is_refused(tmp_path):

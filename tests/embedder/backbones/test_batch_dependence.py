@@ -44,6 +44,20 @@ def test_a_vector_that_depends_on_the_batch_is_refused(call, tf):
     assert "training=False" in caught.value.hint
 
 
+def test_random_vectors(tf):
+    """A network that gives an image another vector each time is refused for that, not for the batch."""
+    draws = np.random.default_rng(0)
+    with pytest.raises(ModelError, match="net embeds the same image differently each time"):
+        probe_network(lambda images: draws.normal(size=(len(images), 3)), SIZE, name="net", is_known=False)
+
+
+@pytest.mark.parametrize("noise", [0, 1e-8])
+def test_equal_vectors(noise, tf):
+    """A network that gives all images the same vector is refused: nothing could be found by it."""
+    with pytest.raises(ModelError, match="net returns the same vector for different images"):
+        probe_network(lambda images: 1 + noise * means(images), SIZE, name="net", is_known=False)
+
+
 def test_a_known_network_is_run_once(tf):
     """A network that is known to see each image alone costs a single image."""
     seen = []

@@ -111,6 +111,14 @@ def test_weights_that_changed_since(small_network):
     assert as_backbone(network) != handle
 
 
+@pytest.mark.parametrize(("function", "shape"), [(lambda images: images, r"\[1, 9, 9, 3\]"), (lambda _: None, r"\[\]")])
+def test_a_function_that_returns_no_vectors(function, shape):
+    """A function that does not return a vector of each image is refused with the shape that it returns."""
+    request = BackboneRequest(handle=as_backbone(function, fingerprint="v1"), image_size=9)
+    with pytest.raises(ModelError, match=f"it returns the shape {shape}"):
+        open_backbone(request)
+
+
 @pytest.mark.parametrize("least", [1, 3])
 def test_a_function_that_fails(pixels, least):
     """Its error names function and batch, and keeps the cause: at once, and later within the graph."""

@@ -53,6 +53,13 @@ def test_other_ranks(pool_with):
         pool_with(MAPS.reshape(3, 2, 5, 2, 6)[:, :, :, :, :], None)
 
 
+@pytest.mark.parametrize("values", [TOKENS[:, 0, :0], TOKENS[:, :0], MAPS[:, :, :, :0]])
+def test_no_numbers(values, pool_with):
+    """An output without numbers is refused with its shape: OpenVINO divides by its size, and ends the process."""
+    with pytest.raises(ModelError, match=r"has the shape \[B, .*0.*\]: there are no numbers in it"):
+        pool_with(values, None)
+
+
 def test_unknown_size(tf):
     """Maps whose size is not known before the network runs can't be flattened."""
     keras = import_keras()

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.core import InputError, to_table_path
+from frieze.embedder.sources import SourceOptions
 from frieze.features import open_features, read_failures
 
 pytestmark = pytest.mark.slow
@@ -59,6 +60,14 @@ def have_ended():
     while workers() and time.monotonic() < until:
         os.sched_yield()
     return not workers()
+
+
+def test_parts(cluster, photos, assert_same, embed, out):
+    """Tiles of images have the rows of a local run."""
+    tiles = SourceOptions(tiles="1x2+20%")
+    embed(photos, out, ray=cluster.address, source=tiles)
+    embed(photos, out.with_name("local"), source=tiles)
+    assert_same(out, out.with_name("local"))
 
 
 def test_as_a_local_run(cluster, photos, assert_same, embed, tiny, out):

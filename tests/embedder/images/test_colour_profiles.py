@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from frieze.embedder.images.decode import VERSION, decode, decoded
+from frieze.embedder.images.decode import VERSION, DecodeOptions, decode, decoded
 from frieze.embedder.images.prepare import decode_for, prepare, prepare_for_all
 from frieze.embedder.images.sample_range import STRETCH
+from frieze.embedder.sources.boxes.crop import crop_all
 from frieze.features import BackboneSpec
 
 SRGB = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
@@ -270,3 +271,12 @@ def test_inks(kind, image):
     assert np.array_equal(decode_for(data, SPEC)[0], converted(stored, icc))
     assert prepare(data, SPEC).traits.profile == "inks"
     assert np.array_equal(decode_for(saved(inks, kind), SPEC)[0], np.asarray(stored.convert("RGB")))
+
+
+def test_parts_of_older_tables():
+    """Parts of images are cut from colours as they are stored for an older table, and from sRGB for a newer one."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (200, 90, 60)).save(file, "PNG", icc_profile=profile("Display P3", 2.2, P3))
+    for decoding, is_kept in (("pillow-draft-bilinear-2", True), (VERSION, False)):
+        (content,) = crop_all(file.getvalue(), [(0, 0, 4, 4)], DecodeOptions(224, decoding=decoding))
+        assert (Image.open(io.BytesIO(content)).getpixel((1, 1)) == (200, 90, 60)) is is_kept

@@ -52,3 +52,10 @@ def test_no_more_memory_than_the_file(tmp_path):
     finally:
         tracemalloc.stop()
     assert (len(data), peak < 1 << 20) == (1006, True)
+
+
+def test_read_name_with_nul():
+    """A name that no file system has is a missing file."""
+    with pytest.raises(ImageError, match="null") as failed:
+        read_uri("/a\0b.jpg", max_bytes=100)
+    assert failed.value.reason == "missing"

@@ -11,6 +11,7 @@ from PIL import Image
 
 import frieze
 from frieze.core import InputError
+from frieze.reports.thumbnails import draw
 from frieze.web.app import make_app
 from frieze.web.collection import open_collection
 
@@ -46,10 +47,68 @@ def test_rows_and_failures(folder):
     assert (len(table), set(failures["reason"].to_pylist())) == (12, {"outside", "empty box"})
 
 
-def test_stretched(folder):
-    """What stretches samples of 16 bits is refused: boxes are cut from 8 bits."""
-    with pytest.raises(InputError, match="would mean nothing"):
-        frieze.embed(folder / "in", boxes=folder / "coco.json", out=folder / "s", stretch="1..99")
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Two JPEGs of 3,700 x 3,700 pixels as tables of their four quarters."""
+    folder, random = tmp_path_factory.mktemp("large"), np.random.default_rng(2)
+    (folder / "in").mkdir()
+    for number in range(2):
+        coarse = Image.fromarray(random.integers(0, 256, (37, 37, 3), np.uint8))
+        coarse.resize((3700, 3700), Image.Resampling.BICUBIC).save(folder / f"in/{number}.jpg", quality=92)
+    frieze.embed(folder / "in", tiles="2x2", out=folder / "t", batch_size=3)
+    return folder
+
+
+@pytest.mark.slow
+def test_fractions(large):
+    """Quarters that are decoded at half their size have the vectors of Pillow's full crops, and their full size."""
+    table, embedder = frieze.open_features(large / "t"), frieze.ImageEmbedder()
+    photo = Image.open(large / "in/1.jpg")
+    crops = [photo.crop((x, y, x + 1850, y + 1850)) for y in (0, 1850) for x in (0, 1850)]
+    exact = embedder.transform(crops)
+    cosines = (exact * table.embeddings()[4:]).sum(1) / np.linalg.norm(exact, axis=1)
+    assert (cosines / np.linalg.norm(table.embeddings()[4:], axis=1)).min() >= 0.999
+    assert set(table.rows["width"].to_pylist()) == {1850}
+
+
+@pytest.mark.slow
+def test_fractions_are_recognized(large):
+    """Checks and thumbnails decode such parts as their table did: their bytes have not changed."""
+    document = frieze.verify(large / "t", sample=8)
+    assert (document["sampled"], document["changed"], document["least_cosine"] > 0.9999) == (8, [], True)
+    row = frieze.open_features(large / "t").rows.take([5]).to_pylist()[0]
+    assert len(draw(row["uri"], 96, sha256=row["sha256"])) > 500
+
+
+@pytest.mark.slow
+def test_several_tables(large, tmp_path):
+    """Tables made in one pass have the rows of runs of their own."""
+    outs = [tmp_path / "a", tmp_path / "b"]
+    frieze.embed(large / "in", tiles="2x2", out=outs, fit=["squash", "crop"])
+    first, second = map(frieze.open_features, outs)
+    alone = frieze.open_features(large / "t").embeddings()
+    cosines = (first.embeddings() * alone).sum(1) / np.linalg.norm(alone, axis=1)
+    assert (cosines / np.linalg.norm(first.embeddings(), axis=1)).min() >= 0.999
+    assert first.ids.tolist() == second.ids.tolist()
+
+
+def test_stretched(tmp_path):
+    """Parts of images of 16 bits are cut from the stretched image, and a check agrees."""
+    (tmp_path / "in").mkdir()
+    pixels = np.random.default_rng(0).integers(1000, 3000, (60, 60)).astype(np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "in/a.png")
+    frieze.embed(tmp_path / "in", tiles="1x2", out=tmp_path / "t", stretch=True)
+    document = frieze.verify(tmp_path / "t", sample=2)
+    assert (document["sampled"], document["changed"]) == (2, [])
+
+
+def test_limit_of_pixels(folder, tmp_path, capsys):
+    """The limit of pixels is that of the run, for the images that parts are cut from; one of seconds is not heeded."""
+    frieze.embed(folder / "in", tiles="1x2", out=tmp_path / "x", image_timeout=9, dry_run=True)
+    assert "it ends none of these images" in capsys.readouterr().err
+    document = frieze.embed(folder / "in", tiles="1x2", out=tmp_path / "t", max_pixels=6399)
+    assert (document["embedded"], document["failed"]) == (0, 12)
+    assert frieze.embed(folder / "in", out=tmp_path / "t", max_pixels=6400)["embedded"] == 12
 
 
 def test_rerun(folder):
@@ -94,6 +153,17 @@ def test_split(folder, tmp_path, caplog):
     assert json.loads((tmp_path / "head/head.json").read_text())["split"]["method"] == "grouped"
 
 
+def test_predict(folder, tmp_path, caplog):
+    """Whole images that a head of parts is to predict are said; a table of parts is not."""
+    head = tmp_path / "head"
+    frieze.train(folder / "t", out=head, test_size=0.34, head="prototype")
+    caplog.clear()
+    frieze.predict(head, folder / "t")
+    assert "trained on parts" not in caplog.text
+    frieze.predict(head, folder / "in")
+    assert "trained on parts of images, and sees whole ones" in caplog.text
+
+
 def test_compare(folder, caplog):
     """So they do where heads are compared, whose figures stand on the same split."""
     document = frieze.compare(folder / "t", heads="linear", test_size=0.34)
@@ -107,6 +177,7 @@ def test_divided(folder, tmp_path, caplog):
     assert "parts of one image have several values of `score` (6 of 6)" in caplog.text
 
 
+@pytest.mark.slow
 def test_group_duplicates(folder, tmp_path):
     """Groups of near-duplicates hold parts of one image together, too."""
     frieze.train(folder / "t", out=tmp_path / "head", test_size=0.34, group="duplicates")

@@ -475,3 +475,11 @@ def test_a_missed_recall_is_a_warning(figures, message, run, monkeypatch):
     assert json.loads(result.stdout) == document
     assert message in result.stderr
     assert result.stderr.count("\n") == bool(message)
+
+
+@pytest.mark.slow
+def test_private_addresses(run, tmp_path):
+    """Where URLs lead into the own network, a note says how to allow that."""
+    (tmp_path / "urls.txt").write_text("http://127.0.0.1:1/a.jpg\n")
+    result = run("embed", tmp_path / "urls.txt", "--out", tmp_path / "t")
+    assert "not public: 1; where they are of your own network, add: --allow-private --retry-failures" in result.stderr

@@ -112,14 +112,14 @@ def test_each_head_on_tensorflow(world, tmp_path, kind):
 
 
 @pytest.mark.slow
-def test_exact_gelu(photos, tmp_path):
-    """Keras' exact GELU, which tf2onnx does not know, is written."""
+def test_layers_of_convnext(photos, tmp_path):
+    """Keras' exact GELU, which tf2onnx does not know, and grouped convolutions, which XLA compiles, are written."""
     import keras
 
     keras.utils.set_random_seed(3)
     images = keras.Input((24, 24, 3))
     maps = keras.layers.Conv2D(8, 5, strides=2)(keras.layers.Rescaling(1 / 127.5, -1)(images))
-    maps = keras.layers.Activation("gelu")(maps)
+    maps = keras.layers.Activation("gelu")(keras.layers.Conv2D(8, 3, groups=8)(maps))
     keras.Model(images, keras.layers.GlobalAveragePooling2D()(maps)).save(tmp_path / "n.keras")
     frieze.embed(photos, out=tmp_path / "f", backbone=str(tmp_path / "n.keras"))
     frieze.train(tmp_path / "f", out=tmp_path / "h")

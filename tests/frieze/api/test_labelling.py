@@ -20,6 +20,14 @@ def test_label(text_world, run_json, tmp_path):
     assert frieze.info(head)["zero_shot"]["templates"] == ["a photo of a {}."]
 
 
+def test_other_labels(text_world, tmp_path):
+    """Labels that are none of the classes, such as plurals, do not count, and are named."""
+    document = frieze.label(text_world / "text.features", classes="red,green,blues", out=tmp_path / "head")
+    (note,) = document["notes"]
+    assert note == "10 images with labels that are none of these classes do not count: 'blue'."
+    assert (document["n_unknown_label"], document["n_train"] + document["n_test"]) == (10, 20)
+
+
 def test_calibrated_by_labels(text_world, tmp_path):
     """Labelled images set the scale of the probabilities: without a mistake, one in N + 2 is taken to be wrong."""
     frieze.label(text_world / "text.features", classes="red,green,blue", out=tmp_path / "head")

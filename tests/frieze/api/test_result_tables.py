@@ -28,6 +28,26 @@ def test_search_as_a_data_frame(world):
     assert (len(empty), empty.columns.tolist()) == (0, HITS.names)
 
 
+def test_search_in_a_notebook(world, photos):
+    """A notebook shows a strip for each query: its picture where it is a file, then the hits with score and label."""
+    result = frieze.search(world / "photos.index", [photos / "red" / "3.png", "id:blue/1.png"], k=3)
+    title, file_strip, id_strip = result._repr_html_().split("<div>")[1:]
+    assert title.startswith("<code>SearchResult(2 queries, k=3, ")
+    assert (file_strip.count("<img"), id_strip.count("<img")) == (4, 3)
+    assert 'title="red/3.png"' in file_strip
+    assert ">1.000 blue</span>" in id_strip
+
+
+def test_a_notebook_of_many_queries(world):
+    """Of many queries the first are shown, and how many more there are; names are text, not HTML."""
+    result = frieze.search(world / "photos.index", ["id:red/0.png"] * 12, k=1)
+    result["queries"][0]["query"] = "<b>"
+    page = result._repr_html_()
+    assert page.count("<span") == 20
+    assert "... and 2 queries more" in page
+    assert "&lt;b&gt;" in page
+
+
 def test_predictions_in_memory(world, tmp_path, run):
     """Without a file the predictions are returned and print themselves; they are those of the file."""
     head, images = world / "photos.head", world / "photos"

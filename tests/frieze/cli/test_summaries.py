@@ -186,3 +186,13 @@ def test_a_head_of_class_names():
     stored = {"kind": "head", "path": "h", "head": "linear", "features": {"path": "t"}, "classes": ["a", "b"]}
     lines = summarize("info", stored | {"split": {"n_test": 0}, "scores": {"accuracy": None}})
     assert lines[-1] == "Made of class names in words, and not measured."
+
+
+def test_a_check():
+    """A sample of which images were replaced, or can't be read again, says so."""
+    document = {"path": "t", "kind": "features", "rows": 9, "ok": True, "sampled": 0, "changed": ["a"]}
+    assert summarize("verify", document | {"unreadable": ["b", "c"]}) == [
+        "t (features, 9 rows): whole.",
+        "1 image replaced since: a.",
+        "2 images that can't be read again: b, c.",
+    ]

@@ -72,6 +72,39 @@ def test_selection_is_refused(tmp_path):
         open_source(tmp_path, SourceOptions())
 
 
+def test_missing_files_are_failures(tmp_path):
+    """A file and a split that the dataset names and that are not there are failures, which keep their rows."""
+    for split in ("train", "test"):
+        save(tmp_path / split, table())
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test", "val"]}')
+    (tmp_path / "test" / "data-00000-of-00001.arrow").unlink()
+    listing = open_source(tmp_path, SourceOptions()).listing
+    assert len(listing.images) == 6
+    missing = {one.id for one in listing.failures if one.hides_rows}
+    assert missing == {"test/data-00000-of-00001.arrow", "val"}
+    assert open_source(tmp_path / "train" / "data-00000-of-00001.arrow", SourceOptions()).listing.failures == ()
+
+
+def test_several_labels(tmp_path):
+    """Images of several classes have them all in a column, by their names."""
+    features = {"label": {"feature": FEATURES["label"], "_type": "Sequence"}}
+    rows = pa.table({"image": IMAGES[:3], "label": [[0, 1], [1], []]})
+    rows = rows.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    images = open_source(save(tmp_path, rows), SourceOptions()).listing.images
+    assert images["label"].to_pylist() == [None, "dog", None]
+    assert images["labels"].to_pylist() == [["cat", "dog"], ["dog"], []]
+
+
+def test_the_column_of_images_is_in_the_uri(tmp_path):
+    """An image of a column that the user names is read by its URI alone, as the page does."""
+    rows = pa.table({"large": IMAGES, "small/odd": IMAGES[::-1]})
+    save(tmp_path, rows)
+    pq.write_table(rows, tmp_path / "a.parquet")
+    for name in ("data-00000-of-00001.arrow", "a.parquet"):
+        images = open_source(tmp_path / name, SourceOptions(image="small/odd")).listing.images
+        assert read_image(images["uri"][0].as_py()) == IMAGES[-1]
+
+
 def test_paths_and_nulls(tmp_path):
     """A row without bytes is the image at its path, below the file's folder; one without both is a failure."""
     (tmp_path / "saved").mkdir()

@@ -199,6 +199,44 @@ def test_no_arrays(name, data, tmp_path):
         listed(tmp_path / name)
 
 
+@pytest.mark.parametrize("shape", ["(7, 6, 8, 3", "(-7, 6, 8, 3)", "(7, -6, 8, 3)"])
+def test_broken_headers(shape, tmp_path):
+    """A header of a .npy file that is no description of an array is refused."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + bytes(2000))
+    with pytest.raises(InputError, match=r"a\.npy can't be read"):
+        listed(tmp_path / "a.npy")
+
+
+def test_damaged_labels_inside(tmp_path):
+    """Labels in the same file that are damaged beyond their header refuse it: images would lose their labels."""
+    many = np.random.default_rng(0).integers(0, 256, (9000, 2, 2, 3), np.uint8)
+    path = write(tmp_path / "a.npz", x=many, y=np.random.default_rng(0).integers(0, 1 << 40, 9000))
+    data = bytearray(path.read_bytes())
+    at = len(data) - 4000
+    data[at : at + 500] = bytes(500)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.npz can't be read"):
+        listed(path)
+
+
+def test_one_bad_file_in_an_array(tmp_path):
+    """A first value that is no image is a failure of its own; a name that is no UTF-8 is no obstacle."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        data = file.create_dataset(b"im\xffages", (2,), h5py.vlen_dtype(np.uint8))
+        data[1] = np.frombuffer(b"GIF89a" + bytes(20), np.uint8)
+    source = listed(tmp_path / "a.h5")
+    assert rows(source, "id") == [("a.h5/im\\xffages/000000",), ("a.h5/im\\xffages/000001",)]
+    assert [isinstance(one, ImageError) for one in source.read(np.arange(2))] == [True, False]
+    assert read_image(rows(source, "uri")[1][0])[:4] == b"GIF8"
+
+
+def test_unknown_numbers(tmp_path):
+    """A label that is not a number is unknown."""
+    path = write(tmp_path / "a.npz", x=GREY, y=np.where(LABELS, LABELS / 2, np.nan))
+    assert rows(listed(path), "label")[:3] == [(None,), ("0.5",), ("1.0",)]
+
+
 def test_objects_are_never_loaded(tmp_path):
     """Pickled objects are refused without unpickling them; so is an array stored column by column."""
     np.save(tmp_path / "a.npy", np.array([COLOUR, None], object), allow_pickle=True)

@@ -59,6 +59,15 @@ def test_read_once(shots):
     assert (rows_read, len(contents)) == ([0, 1], 3)
 
 
+def test_read_once_for_two_batches(shots):
+    """An image whose boxes stand in two batches is read once."""
+    whole, rows_read = open_source(str(shots / "in"), SourceOptions()), []
+    counting = dataclasses.replace(whole, read=lambda rows: (rows_read.extend(rows.tolist()), whole.read(rows))[1])
+    boxes = with_boxes(counting, read_boxes(shots / "boxes.csv"))
+    contents = [one for rows in ([0, 1], [2]) for one in boxes.read(np.array(rows))]
+    assert (rows_read, contents) == ([0, 1], list(open_boxes(shots).read(np.arange(3))))
+
+
 def test_missing_image(shots):
     """Each box of an image that has gone is a failure of reading."""
     source = open_boxes(shots)

@@ -48,6 +48,11 @@ def test_read(folder):
     assert list(source.read(np.arange(3))) == list(map(read_image, source.listing.images["uri"].to_pylist()))
 
 
+def test_notes(folder):
+    """Boxes and images are counted; an image of several rows is none without a box."""
+    assert listed(folder).notes == (f"Boxes of {folder}/m.csv: 3 in 2 images.",)
+
+
 def test_edges(folder):
     """The endings of the names say that the numbers are edges; of other names they are refused."""
     text = "path,l_xmin,l_ymin,l_xmax,l_ymax\nb.png,1,2,4,6\n"

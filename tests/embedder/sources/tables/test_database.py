@@ -1,6 +1,9 @@
 import copy
+import os
+import signal
 import sqlite3
 import sys
+import threading
 
 import duckdb
 import numpy as np
@@ -76,6 +79,45 @@ def test_ids_of_bytes(database):
     assert read(source, range(3)) == [image(0), "no bytes", image(2)]
 
 
+def test_repeated_ids(database):
+    """A repeated id is a failure, and the images after it keep their own bytes."""
+    query = "select case when year < 2002 then 'old' else name end as id, data as image from photos order by name"
+    source = listed(database, query)
+    assert rows(source, "id") == [("old",), ("n2",), ("n3",), ("n4",)]
+    assert [(one.id, one.reason) for one in source.listing.failures] == [("old", "repeated id")]
+    assert read(source, range(4)) == [image(n) for n in (0, 2, 3, 4)]
+
+
+def test_an_order_that_is_not_fixed(database):
+    """Rows that come in another order when they are read are failures, not the images of other ids."""
+    source = listed(database, "select name as id, data as image from photos order by random()")
+    expected = {f"n{n}": image(n) for n in range(N)}
+    for _ in range(5):
+        ids = [name for (name,) in rows(source, "id")]
+        for name, content in zip(ids, read(source, range(N)), strict=True):
+            assert content in (expected[name], "changed")
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"a?b#c%20"])
+def test_odd_folders(name, tmp_path):
+    """A database in a folder of any name is read; a query that is no text is refused."""
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    fill(sqlite3.connect(folder / "a.db"))
+    assert len(listed(folder / "a.db", BYTES).listing.images) == N
+    with pytest.raises(InputError, match="can't be run on"):
+        listed(folder / "a.db", "select '\udcff' as path")
+
+
+def test_ctrl_c_ends_an_endless_query(database):
+    """Ctrl-C ends a query that never returns a row."""
+    endless = "with recursive c(x) as (select 1 union all select x + 1 from c) select count(*) as path from c"
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        listed(database, endless)
+
+
 def test_paths(database):
     """A column of paths is a manifest, relative to the folder of the database; a missing file is a failure."""
     (database.parent / "in" / "2.jpg").unlink()
@@ -111,7 +153,7 @@ def test_nothing_is_written_and_no_other_file_read(query, database, monkeypatch)
 def test_without_a_query(database):
     """A database without a query is refused with its tables and an example."""
     with pytest.raises(
-        InputError, match=r"It has photos \(name, path, data, kind, year\)\.\n.*select path, label from"
+        InputError, match=r"It has photos \(name, path, data, kind, year\)\.\n.*frieze embed .*--query 'select path"
     ):
         listed(database, None)
 

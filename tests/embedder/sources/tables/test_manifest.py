@@ -350,11 +350,12 @@ def test_several_manifests(folder, listed):
 
 def test_bad_rows(listed):
     """A row without a path, a missing file and a folder are failures; the other images are embedded."""
-    source = listed("id,path\none,a.jpg\ntwo,\nthree,gone.jpg\nfour,in\nfive,\0.jpg\n")
+    source = listed("id,path\none,a.jpg\ntwo,\nthree,gone.jpg\nfour,in\nfive,\0.jpg\nsix,\0/a.jpg\n")
     assert rows(source, "id") == [("one",)]
     assert sorted(failures(source)) == [
         ("five", "list", "missing"),
         ("four", "list", "missing"),
+        ("six", "list", "missing"),
         ("three", "list", "missing"),
         ("two", "list", "no path"),
     ]
@@ -388,6 +389,7 @@ def test_locked_folder(listed, folder, lock):
         ("path,path\na.jpg,a.jpg\n", "m.csv", r"m\.csv can't be read: its header names a column twice"),
         ("path,note\na.jpg,x,y\n", "m.csv", r"m\.csv can't be read: .*Expected 2 columns, got 3"),
         (b"path\n\xe9.jpg\n", "m.csv", r"m\.csv can't be read: .*utf-8.*Save it as UTF-8"),
+        (b'{"path": "a.jpg"}\n{"path": "\xe9.jpg"}\n', "m.jsonl", r"can't be read: line 2: .*utf-8.*Save it as UTF-8"),
         ("path\n", "m.csv", r"There is no image in .*m\.csv: it is empty\.\n.*one row an image"),
         ('{"path": "a.jpg"}\n{"path": \n', "m.jsonl", r"m\.jsonl can't be read: line 2 is not one object"),
         ('{"path": "a.jpg"}\n\n{"path": }\n{"path"}', "m.jsonl", r"can't be read: line 3: .*Expecting value.*\nCheck"),

@@ -136,3 +136,8 @@ def test_lists_of_windows(encoding, folder):
     mark = "\ufeff" if encoding.startswith("utf-16") else ""
     (folder / "list.txt").write_text(f"{mark}a.jpg\r\ncats/b.jpg\r\n", encoding=encoding, newline="")
     assert rows(open_source("list.txt", SourceOptions())) == [("a.jpg", None), ("cats/b.jpg", "cats")]
+
+
+def test_malformed_url(piped):
+    """A URL that can't be parsed is a row, which fails alone when it is fetched."""
+    assert rows(piped(b"a.jpg\nhttp://[::1/b.jpg\n")) == [("a.jpg", None), ("http://[::1/b.jpg", None)]

@@ -5,6 +5,7 @@ import gzip
 import http.server
 import io
 import threading
+import urllib.parse
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ class _Hostile(http.server.BaseHTTPRequestHandler):
 
     def _busy(self):
         first = self.server.requests.count(self.path) == 1
-        self._send(429, Retry_After=self.path.rpartition("/")[2]) if first else self._good()
+        self._send(429, Retry_After=urllib.parse.unquote(self.path.rpartition("/")[2])) if first else self._good()
 
     def _ill(self):
         self._send(503) if self.server.requests.count(self.path) == 1 else self._good()

@@ -30,7 +30,7 @@ def reason(url, **options):
     return failed.value.reason
 
 
-@pytest.mark.parametrize("path", ["good", "hops/4", "ill", "busy/0", "zipped"])
+@pytest.mark.parametrize("path", ["good", "hops/4", "ill", "busy/0", "busy/Mon, 1 Jan 99999 0:0:0 GMT", "zipped"])
 def test_good(server, impatient, path):
     """An image arrives, also after redirects, a server's hiccup, a 429, and compressed unasked."""
     assert get(f"{server.url}/{path}") == server.image

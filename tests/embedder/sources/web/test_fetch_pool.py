@@ -4,7 +4,9 @@ import pytest
 
 from frieze.core import ImageError
 from frieze.embedder.sources.web import fetch_pool
+from frieze.embedder.sources.web.fetch import Fetcher
 from frieze.embedder.sources.web.fetch_pool import FetchPool
+from frieze.embedder.sources.web.options import FetchOptions
 
 
 class Fetching:
@@ -87,3 +89,9 @@ def test_surprises():
         raise RuntimeError("what?")
 
     assert FetchPool(fetch, per_host={"dead": 1}).submit("http://a/1").result(10).message == "RuntimeError: what?"
+
+
+def test_malformed_urls():
+    """A URL that can't be parsed is the failure of one image."""
+    pool = FetchPool(Fetcher(FetchOptions()).fetch)
+    assert [pool.submit(url).result(10).reason for url in ("http://[::1/a.jpg", "http://[x]/a.jpg")] == ["bad url"] * 2

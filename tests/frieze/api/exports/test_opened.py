@@ -108,6 +108,7 @@ def test_embedding_atlas(export_world, tmp_path):
     document, _ = export_world("embedding-atlas")
     line = f"{document['opened_by']} --export-application {tmp_path / 'page'}"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}  # it may be elsewhere
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
     subprocess.run(line, shell=True, check=True, capture_output=True, env=environment)  # noqa: S602  our own line
     assert (tmp_path / "page" / "index.html").is_file()
 
