@@ -17,8 +17,8 @@ def home(tour_home, monkeypatch):
     """A folder with what the tutorials start from: the tour's, a copy, a file of labels, a cache; no server starts."""
     (tour_home / "photos" / "copy.png").write_bytes((tour_home / "photos" / "sky" / "0.png").read_bytes())
     names = sorted(path.relative_to(tour_home / "photos") for path in tour_home.glob("photos/*/*.png"))
-    rows = [f"{name},{name.parent}" for name in names]
-    (tour_home / "labels.csv").write_text("\n".join(["id,label", *rows, "missing.png,sky", ""]))
+    rows = [f"{name},{name.parent},site {number % 5}" for number, name in enumerate(names)]
+    (tour_home / "labels.csv").write_text("\n".join(["id,label,site", *rows, "missing.png,sky,", ""]))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tour_home / "cache"))
     monkeypatch.setattr("uvicorn.Config.configure_logging", lambda _: None)
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from frieze.classifiers.data.labelled_examples import Examples, similar_labels
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.registry import Classifier
 from frieze.classifiers.training.hyperparameters import Tuned
-from frieze.core import shorten
+from frieze.core import Rows, counted, shorten
 
 
 def split_gaps(examples: Examples, split: Split) -> dict[str, Any]:
@@ -46,6 +48,25 @@ def notes_on_split(gaps: dict[str, Any], method: str) -> list[str]:
         "similar_labels": _similar,
     }
     return [describe(gaps[name]) for name, describe in sentences.items() if gaps.get(name)]
+
+
+def notes_on_groups(groups: Rows | None, test: Rows) -> list[str]:
+    """Describe held-out rows that come in few groups, by which their interval is too narrow.
+
+    Args:
+        groups: int64 [n], the group of each labelled row; None for single rows.
+        test: Positions of the held-out rows.
+
+    >>> notes_on_groups(np.array([7, 7, 7, 8]), np.array([0, 1, 2]))[0].partition(":")[0]
+    'The 3 held-out images are of 1 group'
+    >>> notes_on_groups(np.array([7, 8]), np.array([0]))
+    []
+    """
+    n_groups = 0 if groups is None else len(np.unique(groups[test]))
+    if not 0 < 2 * n_groups <= len(test):
+        return []
+    held_out = f"The {counted(len(test), 'held-out image')} are of {counted(n_groups, 'group')}"
+    return [f"{held_out}: for images of other groups the accuracy is less sure than its interval."]
 
 
 def notes_on_labels(labels: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.fit import HeadConfig, MemoryBudget, find_threshold, fit_split, name_hyperparameter
 from frieze.classifiers.training.hyperparameters import Tuned
-from frieze.classifiers.training.notes import notes_on_folds, notes_on_split, split_gaps
+from frieze.classifiers.training.notes import notes_on_folds, notes_on_groups, notes_on_split, split_gaps
 from frieze.classifiers.training.start_weights import check_start, describe_start
 from frieze.core import Floats, Rows, new_folder, peak_memory
 from frieze.features import Features
@@ -61,7 +61,7 @@ def train_head(
     held_out, probabilities = examples.take(split.test), _test_probabilities(classifier, features, examples, split)
     figures = _figures(config, classifier, tuned, split) | {
         "n_unlabelled": len(features) - len(examples),
-        **_training_gaps(classifier, tuned, train, examples, whole),
+        **_training_gaps(classifier, tuned, train, examples, whole, groups),
         **score(probabilities, held_out.labels, classes=classifier.classes),
     }
     if draws and split_config.shots:
@@ -122,7 +122,7 @@ def _test_probabilities(classifier: Classifier, features: Features, examples: Ex
 
 
 def _training_gaps(
-    classifier: Classifier, tuned: Tuned, train: _TrainRows, examples: Examples, whole: Split
+    classifier: Classifier, tuned: Tuned, train: _TrainRows, examples: Examples, whole: Split, groups: Rows | None
 ) -> dict[str, Any]:
     """Return the gaps of the figures and notes about the fit."""
     n, dim = train.rows.shape
@@ -133,6 +133,7 @@ def _training_gaps(
         notes.append(f"Columns with the same value in every training embedding: {train.n_constant:,} of {dim:,}.")
     gaps = split_gaps(examples, whole)
     notes += [*train.budget.notes, *notes_on_folds(classifier, tuned), *notes_on_split(gaps, whole.method)]
+    notes += notes_on_groups(groups, whole.test)
     return gaps | {"constant": train.n_constant, "unjudged": tuned.unjudged, "notes": notes}
 
 

@@ -1,10 +1,11 @@
 """Move the files of confirmed copies into a folder, and back again."""
 
+import contextlib
 import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -198,7 +199,16 @@ def undo_moves(place: Path) -> dict[str, Any]:
                 n_back += reason is None
                 left.update([] if reason is None else [reason])
             step(number, len(moves))
+        _remove_empty(log.parent, moves)
     return {"moved_back": n_back, "left": dict(left), "undo": str(log)}
+
+
+def _remove_empty(place: Path, moves: Sequence[_Move]) -> None:
+    """Remove the folders below a place that images were moved to, and that are empty now."""
+    folders = {folder for move in moves for folder in (place / move.target).parents if place in folder.parents}
+    for folder in sorted(folders, reverse=True):  # those inside come first
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _is_back(moved: Path, origin: Path) -> bool:

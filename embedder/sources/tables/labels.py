@@ -32,6 +32,7 @@ _HINT = (
     "Pass `labels` a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
     ' the source) in a column "id" or "path", its label in a column "label" or the one that `label` names.'
 )
+_REPEATED_HINT = "Keep one row for each image, with the label that is right."
 _SOURCE_HINT = f"{_HINT} Name any other column of ids with `id`; `labels` may also be folder or none."
 
 
@@ -145,7 +146,7 @@ def read_labels(
     table, columns = split_label_lists(table, columns)
     if uri.lower().endswith(UNTYPED):
         table = infer_types(table, [name for name in table.column_names if name not in chosen])
-    check_ids(table[columns["id"]], uri, hint=hint)
+    check_ids(table[columns["id"]], uri, hint=_REPEATED_HINT)
     table = table.filter(table[columns["id"]].is_valid())
     texts, notes = replace_missing(table[columns["label"]], uri)
     return LabelFile(
@@ -205,6 +206,7 @@ def _choose_column(names: Sequence[str], role: str, option: str | None, *, uri: 
     name = choose_column(names, common) if option is None else option
     if name not in names:
         missing = f"{role}s" + (f" of the name {option}" if option else "")
+        hint = f"Name one of these with `label`. {hint}" if role == "label" else hint
         raise InputError(
             f"{uri} has no column of {missing}; there are: {', '.join(names) or 'none'}.",
             hint=missing_header_hint(uri, names) or hint,

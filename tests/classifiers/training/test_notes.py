@@ -93,3 +93,11 @@ def test_labels_that_look_alike_are_named(points, table, tmp_path):
     actual = train(table(ids, [*(["Cow "] * 5), *labels[5:]], embeddings), tmp_path)
     assert actual["similar_labels"] == [["Cow ", "cow"]]
     assert "'Cow ' and 'cow'" in actual["notes"][0]
+
+
+@pytest.mark.parametrize(("size", "named"), [(5, ["The 10 held-out images are of 2 groups"]), (1, [])])
+def test_few_groups_make_an_interval_too_narrow(points, table, tmp_path, size, named):
+    """Where held-out rows come in groups, a note says how many; not where each is a group of its own."""
+    features = table(*points(noise=0.1))
+    actual = train(features, tmp_path, groups=lambda: np.arange(60) // size, test_size=1 / 6)
+    assert [note.partition(":")[0] for note in actual["notes"]][-1:] == named

@@ -53,11 +53,12 @@ def test_a_path_with_dots(copies, target, monkeypatch):
 
 
 def test_undo(copies, target):
-    """All files are back where they were; a second time there is nothing to do."""
+    """All files are back where they were, and only the log stays; a second time there is nothing to do."""
     before = copies.files()
     copies.move(target)
     assert undo_moves(target) == {"moved_back": 2, "left": {}, "undo": str(target / LOG_NAME)}
     assert copies.files() == before
+    assert [one.name for one in target.iterdir()] == [LOG_NAME]
     assert undo_moves(target / LOG_NAME)["moved_back"] == 0
 
 
