@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import NamedTuple
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -104,6 +107,16 @@ def test_repeated_ids(listed):
         listed({"id": ["x", "x"], "image": [image(0), image(1)]})
 
 
+class Files(NamedTuple):
+    """A folder and its images; Hypothesis warns of long descriptions."""
+
+    folder: Path
+    images: list
+
+    def __repr__(self):
+        return str(self.folder)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A folder of three files of 70, 0 and 50 images, in groups of 20 rows; and all the images in order."""
@@ -112,7 +125,7 @@ def files(tmp_path_factory):
     for name, chosen in {"a": images[:70], "b": [], "c": images[70:]}.items():
         column = pa.array(chosen, pa.binary())
         pq.write_table(pa.table({"image": column}), folder / f"{name}.parquet", row_group_size=20)
-    return folder, images
+    return Files(folder, images)
 
 
 @given(calls=st.lists(st.lists(st.integers(0, 119), unique=True).map(sorted), max_size=4))
