@@ -204,9 +204,9 @@ def conversion_hint(path: Path) -> str | None:
 
 
 def _suggest(handle: str) -> str:
-    names = {name.lower(): name for name in APPLICATIONS}
-    near = difflib.get_close_matches(handle.lower(), names, n=1)
-    return f"Did you mean {PREFIX}{names[near[0]]}? " if near else ""
+    handles = {BUILTIN: BUILTIN} | {name.lower(): f"{PREFIX}{name}" for name in APPLICATIONS}
+    near = difflib.get_close_matches(handle.lower(), handles, n=1)
+    return f"Did you mean {handles[near[0]]}? " if near else ""
 
 
 def _check(request: BackboneRequest) -> None:

@@ -15,7 +15,8 @@ _COMMANDS = {
     "export": "frieze export HEAD --out MODEL",
 }
 _MOST_FAILURES = 100
-_ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head", "export": "an exported model"}
+ARTICLES = {"features": "a table of features", "index": "an index", "head": "a head", "export": "an exported model"}
+"""Kind -> its name in a message."""
 
 
 def folder_kind(path: TablePath) -> str | None:
@@ -31,14 +32,14 @@ def check_kind(path: TablePath, expected: str) -> None:
         InputError: It is missing, or of another kind; the message names that kind.
     """
     if not path.exists():
-        raise InputError(f"There is no {path}.", hint=f"Make {_ARTICLES[expected]} with: {_COMMANDS[expected]}")
+        raise InputError(f"There is no {path}.", hint=f"Make {ARTICLES[expected]} with: {_COMMANDS[expected]}")
     kind = folder_kind(path)
     if kind != expected:
-        actual = "holds nothing of ours" if kind is None else f"is {_ARTICLES[kind]}"
+        actual = "holds nothing of ours" if kind is None else f"is {ARTICLES[kind]}"
         beside = _find_beside(path, expected)
         order = "Check the order of the arguments, or make one with: "
         raise InputError(
-            f"{path} {actual}; expected {_ARTICLES[expected]}.",
+            f"{path} {actual}; expected {ARTICLES[expected]}.",
             hint=f"{order}{_COMMANDS[expected]}" if beside is None else f"Did you mean {beside}?",
         )
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import platformdirs
 
+from frieze.api.folder_kinds import ARTICLES, folder_kind
 from frieze.api.paths import to_local_path
 from frieze.api.searching import index
 from frieze.api.serving import check_libraries, serve_at
@@ -73,13 +74,18 @@ def _to_folder(folder: str | Path) -> Path:
     """Return the folder's path.
 
     Raises:
-        InputError: It is none.
+        InputError: It is none, or one that Frieze wrote.
     """
     path = to_local_path(folder)
     if not path.is_dir():
         raise InputError(
             f"{folder} is {'no folder' if path.exists() else 'not there'}.",
             hint="Name a folder of pictures; of other sources type: frieze embed SOURCE --out FEATURES",
+        )
+    if kind := folder_kind(path):
+        raise InputError(
+            f"{folder} is no folder of pictures: it is {ARTICLES[kind]}.",
+            hint="Name the folder of the pictures; to open the page of an index type: frieze serve INDEX",
         )
     return Path(os.path.normpath(path))  # `photos/..` too has a name and a folder above
 

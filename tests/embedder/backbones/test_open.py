@@ -19,13 +19,14 @@ def test_builtin_is_the_default(opened):
     assert opened("builtin").spec.name == "frieze-mini-3"
 
 
-@pytest.mark.parametrize("handle", ["nowhere/at/all", "mobilenet"])
-def test_unknown_handle(handle):
+@pytest.mark.parametrize(
+    ("handle", "near"), [("nowhere/at/all", None), ("mobilenet", "keras:MobileNet"), ("builtn", "builtin")]
+)
+def test_unknown_handle(handle, near):
     """A handle of no known kind is rejected, with the list of what there is and the name that is near."""
     with pytest.raises(ModelError, match=f"{handle} is no backbone") as caught:
         open_backbone(BackboneRequest(handle=handle))
-    is_near = handle == "mobilenet"
-    assert caught.value.hint == "Did you mean keras:MobileNet? " * is_near + "See: frieze backbones"
+    assert caught.value.hint == f"Did you mean {near}? " * bool(near) + "See: frieze backbones"
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_nothing_can_be_written_beside_it(pictures, pages, run, monkeypatch, tmp
         (lambda folder: (folder.mkdir(), (folder / "a.jpg").write_text("text")), "has no pictures: 1 image can't be"),
         (lambda folder: folder.write_text("text"), "is no folder."),
         (lambda _: None, "is not there."),
+        (lambda folder: (folder.mkdir(), (folder / "index.json").write_text("{}")), "it is an index."),
     ],
 )
 def test_no_pictures(pages, run, tmp_path, make, message):
