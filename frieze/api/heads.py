@@ -310,8 +310,9 @@ def predict(
     options = frieze.embedder.JobOptions(
         source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
     )
+    command = f"frieze predict {head} FEATURES" + ("" if out is None else f" --out {out}")
     with scratch_folder(out_path) as folder:
-        image_info = _embed_for(head, source, folder, options, command=f"frieze predict {head} FEATURES")
+        image_info = _embed_for(head, source, folder, options, command=command)
         table = open_table(folder)
         document = frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force)
         return Predictions(document | image_info | {"failures": list_failures(folder)})
