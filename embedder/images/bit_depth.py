@@ -171,6 +171,18 @@ def find_extremes(values: _Values) -> Range | None:
     return Range(finite.min().item(), finite.max().item()) if finite.size else None
 
 
+def choose_range(extremes: Range, samples: SampleRange) -> Range | None:
+    """Return the values of black and white that the user states; None where the file has to state them.
+
+    Args:
+        extremes: The lowest and highest finite value.
+        samples: What the user states.
+    """
+    if samples.scale is not None:
+        return Range(*samples.scale)
+    return extremes if samples.stretches and extremes.black < extremes.white else None
+
+
 def _range(image: Image.Image, data: bytes, visible: _Values, extremes: Range | None, *, samples: SampleRange) -> Range:
     """Return the values of black and white.
 
@@ -179,10 +191,9 @@ def _range(image: Image.Image, data: bytes, visible: _Values, extremes: Range | 
     """
     if extremes is None:
         return WHOLE
-    if samples.scale is not None:
-        return Range(*samples.scale)
-    if samples.stretches and extremes.black < extremes.white:
-        return extremes
+    chosen = choose_range(extremes, samples)
+    if chosen is not None:
+        return chosen
     for one in (_stated_range(image, data), _range_of_bits(image)):
         if (
             one is not None

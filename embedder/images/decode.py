@@ -284,8 +284,8 @@ def _decode_bands(
     held.enter_context(DECODE_MEMORY.take(tiff_bands.check_samples(page, options.max_pixels)))
     image, n_levels = tiff_bands.decode_bands(picture, page, bands, options.samples)
     traits = Traits()._replace(n_levels=n_levels, is_first_of_several=tiff_pages.has_several(picture.data))
-    orientation = page.first(tiff_pages.ORIENTATION, 1) if picture.orientation is None else picture.orientation
-    return _upright(Decoded(image.convert("RGB"), image.size, traits), orientation)
+    decoded_bands = Decoded(image.convert("RGB"), image.size, traits)
+    return _upright(decoded_bands, tiff_bands.read_orientation(picture, page))
 
 
 def _decode_usual_jpeg(data: bytes, options: DecodeOptions, held: contextlib.ExitStack) -> Decoded | None:

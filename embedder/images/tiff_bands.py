@@ -15,13 +15,23 @@ from frieze.embedder.images.bit_depth import (
     WHOLE,
     Levels,
     Range,
+    choose_range,
     count_levels,
     find_extremes,
     no_range_error,
     scale_values,
 )
 from frieze.embedder.images.sample_range import SampleRange
-from frieze.embedder.images.tiff_pages import BITS, MAX_SAMPLE, PHOTOMETRIC, SIGNATURES, Page, Picture, read_first_page
+from frieze.embedder.images.tiff_pages import (
+    BITS,
+    MAX_SAMPLE,
+    ORIENTATION,
+    PHOTOMETRIC,
+    SIGNATURES,
+    Page,
+    Picture,
+    read_first_page,
+)
 
 MANY_BANDS = "a TIFF of other bands than colours"
 """Begins the message of a TIFF whose bands are to be chosen."""
@@ -63,6 +73,11 @@ def page_for_tifffile(data: bytes) -> Page | None:
     bits = set(page.tags.get(BITS, ()))
     is_whole = len(bits) == 1 and bits <= {_SHALLOW, *_DEEPER}
     return page if is_whole and (bits != {_SHALLOW} or has_extra_bands(page)) else None
+
+
+def read_orientation(picture: Picture, page: Page) -> int:
+    """Return the orientation of a picture whose page tifffile reads."""
+    return page.first(ORIENTATION, 1) if picture.orientation is None else picture.orientation
 
 
 def check_bands(page: Page, samples: SampleRange) -> tuple[int, ...]:
@@ -148,10 +163,9 @@ def _read(data: bytes) -> npt.NDArray[Any]:
 def _range(dtype: npt.DTypeLike, extremes: Range | None, page: Page, samples: SampleRange) -> Range:
     if extremes is None:
         return WHOLE
-    if samples.scale is not None:
-        return Range(*samples.scale)
-    if samples.stretches and extremes.black < extremes.white:
-        return extremes
+    chosen = choose_range(extremes, samples)
+    if chosen is not None:
+        return chosen
     kind, bits = np.dtype(dtype).kind, page.first(BITS, 1)
     known = Range(0, page.first(MAX_SAMPLE) or 2 ** (min(bits, _DEEP) - (kind == "i" and bits <= _DEEP)) - 1)
     if kind != "f" and known.black <= extremes.black and extremes.white <= known.white:

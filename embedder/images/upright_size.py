@@ -3,7 +3,7 @@
 from PIL import TiffImagePlugin
 
 from frieze.core import ImageError
-from frieze.embedder.images import jpeg, jpeg_xl
+from frieze.embedder.images import jpeg, jpeg_xl, tiff_bands
 from frieze.embedder.images.camera_raw import read_raw
 from frieze.embedder.images.decode import MAX_PIXELS, TRANSPOSED, decode, read_orientation, to_picture
 from frieze.embedder.images.open_image import open_image
@@ -59,6 +59,9 @@ def _of_jpeg_xl(data: bytes) -> Size:
 
 def _of_picture(data: bytes) -> Size:
     picture = to_picture(data, MAX_PIXELS)
+    page = tiff_bands.page_for_tifffile(picture.data)
+    if page is not None:  # Pillow may not read it
+        return _turn(page.size, tiff_bands.read_orientation(picture, page))
     with open_image(picture.data) as image:
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow gives its size upright
             return _turn(image.size, picture.orientation)

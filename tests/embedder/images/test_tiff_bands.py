@@ -7,7 +7,9 @@ import pytest
 
 from frieze.core import ImageError
 from frieze.embedder.images import tiff_bands
-from frieze.embedder.images.decode import VERSION, decode, decoded
+from frieze.embedder.images.decode import VERSION, DecodeOptions, decode, decoded
+from frieze.embedder.images.upright_size import read_upright_size
+from frieze.embedder.sources.boxes.crop import crop_all
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -43,6 +45,24 @@ def test_bands_and_scale(dtype, is_planar):
     data = written(np.moveaxis(cube, -1, 0), planarconfig="separate") if is_planar else written(cube)
     expected = scaled(cube[..., [3, 2, 0]].astype(float), 500, 8000.5)
     assert np.array_equal(levels_of(data, "+scale=500..8000.5+bands=4,3,1"), expected)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+@pytest.mark.parametrize("n_bands", [2, 3, 6])
+def test_size(n_bands, orientation):
+    """The size is read from the header, upright, though Pillow does not read the pixels."""
+    data = written(CUBE[..., :n_bands].astype("f4"), extratags=[(274, "H", 1, orientation, True)])
+    with decoded(data, side_px=64, decoding=f"{VERSION}+scale=0..1+bands={n_bands}") as actual:
+        assert read_upright_size(data) == actual.size == actual.image.size
+
+
+def test_parts():
+    """A part is cut from the bands as they are shown."""
+    data, decoding = written(CUBE.astype("f4")), f"{VERSION}+scale=0..1+bands=4,3,2"
+    (part,) = crop_all(data, [(5, 7, 20, 10)], DecodeOptions(64, decoding=decoding))
+    assert np.array_equal(
+        levels_of(part, decoding.removeprefix(VERSION)), levels_of(data, "+scale=0..1+bands=4,3,2")[7:17, 5:25]
+    )
 
 
 def test_one_band_is_grey():
