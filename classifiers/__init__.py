@@ -27,7 +27,7 @@ from frieze.classifiers.storage.head_folder import (
     read_report,
 )
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
-from frieze.classifiers.storage.split_file import read_split
+from frieze.classifiers.storage.split_file import read_split, read_split_ids
 from frieze.classifiers.training.fit import HeadConfig, fit_head
 from frieze.classifiers.training.notes import notes_on_labels
 from frieze.classifiers.training.start_weights import open_start
@@ -84,6 +84,7 @@ __all__ = [
     "read_labels_from",
     "read_report",
     "read_split",
+    "read_split_ids",
     "read_train_options",
     "score_labelled",
     "score_unlabelled",

@@ -1,6 +1,8 @@
 """split.parquet: which images a head was fitted on, which were held out, and how to find them again in a table."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,14 +49,26 @@ def read_split(path: Path) -> StoredSplit:
     return read_consistent(path / NAME, lambda: _read_split(path))
 
 
+def read_split_ids(path: Path) -> pa.ChunkedArray:
+    """Read the ids of a head's labelled rows, as an Arrow column.
+
+    Raises:
+        FeatureFileError: split.parquet is missing, altered or broken.
+    """
+    return read_consistent(path / NAME, lambda: _read_columns(path, ["id"], lambda split: split["id"]))
+
+
 def _read_split(path: Path) -> StoredSplit:
+    rows: StoredSplit = _read_columns(path, ["id", "sha256", "part"], pa.Table.to_pylist)
+    return rows
+
+
+def _read_columns(path: Path, names: list[str], to_result: Callable[[pa.Table], Any]) -> Any:
     check_head_file(path, SPLIT_NAME)
     try:
-        split = pq.read_table(path / SPLIT_NAME).select(["id", "sha256", "part"])
-        rows: StoredSplit = split.to_pylist()
+        return to_result(pq.read_table(path / SPLIT_NAME).select(names))
     except (pa.ArrowException, KeyError, MemoryError, OSError, ValueError) as error:
         raise broken_head_error(path / SPLIT_NAME, error) from error
-    return rows
 
 
 def match_parts(split: StoredSplit, examples: Examples) -> Strings:

@@ -13,20 +13,18 @@ from frieze.embedder.sources.open import has_columns, is_listed_as
 from frieze.features import Manifest, is_features, read_manifest
 
 _OF_BACKBONE = (
-    *(
-        "weights",
-        "layer",
-        "pool",
-        "image_size",
-        "fit",
-        "pixels",
-        "stretch",
-        "scale",
-        "bands",
-        "precision",
-        "views",
-        "text_encoder",
-    ),
+    "weights",
+    "layer",
+    "pool",
+    "image_size",
+    "fit",
+    "pixels",
+    "stretch",
+    "scale",
+    "bands",
+    "precision",
+    "views",
+    "text_encoder",
 )
 """Options that shape the rows of one backbone, and mean nothing for another."""
 _OF_SOURCE = (

@@ -1,4 +1,4 @@
-"""Indexes whose rows are boxes of images: what they refuse."""
+"""Rows that are boxes of images: how they are told, and what they are refused."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,13 @@ def check_no_boxes(index: "Index", **options: Path | None) -> None:
         InputError: One of them is given, and a row is a box.
     """
     given = [name for name, value in options.items() if value is not None]
-    if given and _any_box(index.metadata(list(index.ids))["uri"]):
+    if given and count_boxes(index.metadata(list(index.ids))["uri"]):
         raise InputError(
             f"Rows of this index are boxes of images, so `{given[0]}` would take whole images for a part of them.",
             hint=f"Leave `{given[0]}` out: the groups are listed without it.",
         )
 
 
-def _any_box(uris: Any) -> bool:
-    return bool(pc.any(pc.match_substring_regex(uris, _BOX)).as_py())
+def count_boxes(names: Any) -> int:
+    """Return how many ids or URIs of an Arrow column are those of boxes."""
+    return pc.sum(pc.match_substring_regex(names, _BOX)).as_py() or 0

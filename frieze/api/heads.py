@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frieze import core, terminal
 from frieze import features as stored
+from frieze.api.box_rows import count_boxes
 from frieze.api.comparing import compare_backbones
 from frieze.api.duplicate_groups import keep_together, split_by_group
 from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
@@ -322,9 +323,8 @@ def _note_parts(head: Path) -> None:
     """Say that a head was trained on parts of images, where it is to predict whole ones."""
     import frieze.classifiers
 
-    split = frieze.classifiers.read_split(head)
-    suffix = frieze.classifiers.CUT_FROM["image"].suffix
-    if 2 * sum(suffix.search(str(row["id"])) is not None for row in split) > len(split):
+    ids = frieze.classifiers.read_split_ids(head)
+    if 2 * count_boxes(ids) > len(ids):
         _LOG.warning(
             "Note: the head was trained on parts of images, and sees whole ones here. For their parts embed them first,"
             " as its table was (`frieze embed` with --boxes or --tiles), then predict on that table."
