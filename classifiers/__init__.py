@@ -10,7 +10,7 @@ from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.compare_backbones import score_labelled, score_unlabelled
 from frieze.classifiers.evaluation.evaluate import evaluate_head
-from frieze.classifiers.evaluation.predict import check_predictions, predict_features
+from frieze.classifiers.evaluation.predict import check_predictions, predict_features, prediction_columns
 from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.finetune import CHECKPOINT, FinetuneContext, finetune_head
 from frieze.classifiers.finetuning.warm_start import check_images, check_memory
@@ -80,6 +80,7 @@ __all__ = [
     "open_head",
     "open_start",
     "predict_features",
+    "prediction_columns",
     "read_head_json",
     "read_labels_from",
     "read_report",

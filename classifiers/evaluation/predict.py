@@ -114,12 +114,23 @@ def predictions(head: Head, features: Features, *, scores: bool) -> Generator[pa
         yield _to_table(ids, head.probabilities(embeddings), head, schema)
 
 
-def _to_table(ids: Strings, probabilities: Floats, head: Head, schema: pa.Schema) -> pa.Table:
+def prediction_columns(head: Head, probabilities: Floats) -> dict[str, pa.Array]:
+    """Return `prediction`, `probability` and, where the head abstains, `abstained` of rows.
+
+    Args:
+        head: The head.
+        probabilities: float32 [n, C], its own.
+    """
     highest = probabilities.max(axis=1)
-    columns = [ids, head.classes[probabilities.argmax(axis=1)], highest]
-    columns += [] if head.threshold is None else [highest < head.threshold]
-    arrays = [pa.array(values, field.type) for values, field in zip([*columns, *probabilities.T], schema, strict=False)]
-    return pa.Table.from_arrays(arrays, schema=schema)
+    labels = pa.array(head.classes[probabilities.argmax(axis=1)], pa.string())
+    columns = dict(zip(_COLUMNS[1:], (labels, pa.array(highest, pa.float32())), strict=True))
+    return columns if head.threshold is None else columns | {_ABSTAINED: pa.array(highest < head.threshold)}
+
+
+def _to_table(ids: Strings, probabilities: Floats, head: Head, schema: pa.Schema) -> pa.Table:
+    columns = [pa.array(ids, pa.string()), *prediction_columns(head, probabilities).values()]
+    scores = [pa.array(of_class, pa.float32()) for of_class in probabilities.T]
+    return pa.Table.from_arrays([*columns, *scores][: len(schema)], schema=schema)
 
 
 def predictions_on_ray(address: str, path: Path, features: Features, *, scores: bool) -> Generator[pa.Table]:

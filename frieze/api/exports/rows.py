@@ -83,10 +83,9 @@ def _plain(column: Any) -> Any:
 
 def _predict(head: "Head", embeddings: Floats) -> dict[str, Any]:
     """Return the columns of `PREDICTIONS` that a head has."""
-    labels, probabilities = head.predict(embeddings)
-    arrays = [pa.array(labels, pa.string()), pa.array(probabilities, pa.float32())]
-    arrays += [] if head.threshold is None else [pa.array(probabilities < head.threshold)]
-    return dict(zip(PREDICTIONS, arrays, strict=False))
+    import frieze.classifiers
+
+    return frieze.classifiers.prediction_columns(head, head.probabilities(embeddings))
 
 
 def add_embeddings(columns: pa.Table, embeddings: Floats) -> pa.Table:
