@@ -311,7 +311,8 @@ def predict(
     options = frieze.embedder.JobOptions(
         source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
     )
-    command = f"frieze predict {head} FEATURES" + ("" if out is None else f" --out {out}")
+    out_option = "" if out is None else f" {core.to_command_line({'out': out})}"
+    command = f"frieze predict {head} FEATURES{out_option}"
     with scratch_folder(out_path) as folder:
         image_info = _embed_for(head, source, folder, options, command=command)
         table = open_table(folder)

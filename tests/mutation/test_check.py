@@ -72,6 +72,14 @@ def test_endless(tree):
     assert (result.state, result.test) == ("killed", "tests/features/test_toy.py::test_wait")
 
 
+def test_scratch_folder(tree):
+    """A mutant under which a test removes the folder of scratch files is judged, and so are those after it."""
+    broken = "import shutil, tempfile\n    if double(3) != 6: shutil.rmtree(tempfile.gettempdir()); assert False"
+    (tree / "tests" / "features" / "test_toy.py").write_text(TESTS.replace("assert double(3) == 6", broken))
+    results = run_mutants(tree, _mutants(tree, ("2 * x", "2 / x"), (">= 0", "< 0")), limit_s=100, each_s=60)
+    assert [result.test.rpartition("::")[2] for result in results] == ["test_double", "test_sign"]
+
+
 def test_nothing_runs_it(tree):
     """A mutant of a file without tests has the state `no test`; one that comes too late is not run."""
     (lonely,) = (one for one in draw_mutants(tree, ["features"], seed="x", n_mutants=9) if one.owner == "LONELY")

@@ -39,14 +39,15 @@ def run_tests(arguments: list[str], *, limit_s: float) -> tuple[str, str]:
     Returns:
         passed, none (no tests), failed, slow (many tests) or hung (one test); and the test that ran last.
     """
-    with tempfile.NamedTemporaryFile("r") as notes:
+    Path(tempfile.gettempdir()).mkdir(exist_ok=True)  # a mutant may have removed it
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as notes:  # without a name that a mutant could remove
         child = os.fork()
         if not child:
             os.setsid()
-            with open(notes.name, "w", encoding="utf-8") as file:  # noqa: PTH123  a child writes what it can
-                os._exit(pytest.main([*_OPTIONS, *arguments], plugins=[_Progress(file)]))
+            os._exit(pytest.main([*_OPTIONS, *arguments], plugins=[_Progress(notes)]))
         code = _wait(child, limit_s)
-        silent_s = time.time() - Path(notes.name).stat().st_mtime
+        silent_s = time.time() - os.fstat(notes.fileno()).st_mtime
+        notes.seek(0)
         last = (notes.read().splitlines() or [""])[-1]
     if code is None:
         return ("hung" if last and silent_s > limit_s / 3 else "slow"), last
