@@ -98,9 +98,9 @@ def main() -> None:
     """Import what is slow to import, then try one mutant a line."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    sys.dont_write_bytecode = True
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    pytest.main(["--version"])  # loads the plugins
+    pytest.main(["--markers", "-q"])  # loads the plugins, which each run would load and rewrite anew
+    sys.dont_write_bytecode = True
     for name in sys.argv[1:]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
