@@ -84,6 +84,9 @@ class FitOptions:
         n_rows: Rows of the final fit, where this one is of a fold; 0 for the rows of this fit.
         groups: int64 [N]; rows of one group stay on one side of what early stopping looks at. None for single rows.
         start: Weights that `linear` is pulled to instead of zero; None for zero.
+        near: A head of the same kind that was fitted on most of the rows: at its weights the steps of a kind that
+            `is_iterative` begin, and end where they would without it. None for none.
+        is_rough: Whether these steps may end a hundred times sooner, as is enough to choose and to calibrate.
     """
 
     weights: Floats | None = None
@@ -92,6 +95,8 @@ class FitOptions:
     n_rows: int = 0
     groups: Rows | None = None
     start: StartWeights | None = None
+    near: object = None
+    is_rough: bool = False
 
     def take(self, rows: Rows) -> Self:
         """Return the options for some of the rows."""

@@ -23,6 +23,8 @@ class Classifier(Protocol):
         grid: Its values to try, the simplest head first.
         default: Its value where the rows are too few for folds.
         streams: Whether it can be fitted on rows that are streamed from disk.
+        is_iterative: Whether its fit is many passes over the rows, fewer from a head that is near; a sample tells its
+            hyperparameter.
         memory: Memory of a fit on rows in memory.
         is_calibrated: Whether its probabilities are calibrated by the fit; if not, `scale_logits` calibrates them.
         classes: The names of the C classes, sorted.
@@ -37,6 +39,7 @@ class Classifier(Protocol):
     grid: ClassVar[tuple[float, ...]]
     default: ClassVar[float]
     streams: ClassVar[bool]
+    is_iterative: ClassVar[bool]
     memory: ClassVar[FitMemory]
     is_calibrated: ClassVar[bool]
     classes: Strings

@@ -20,6 +20,7 @@ class Softmax:
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "skops")
     is_calibrated: ClassVar[bool] = False
     streams: ClassVar[bool] = False
+    is_iterative: ClassVar[bool] = False
     memory: ClassVar[FitMemory] = FitMemory()
     note: str = ""
 

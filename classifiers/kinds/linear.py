@@ -12,13 +12,15 @@ from frieze.classifiers.config import FitMemory, FitOptions
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, as_row_blocks
 from frieze.classifiers.kinds.base import Softmax, check_model, ignore_class_count_warning, import_skops, two_columns
 from frieze.classifiers.kinds.tf_functions import linear_softmax
-from frieze.classifiers.solver.linear import Solution, fit_path
+from frieze.classifiers.solver.lbfgs import TOLERANCE
+from frieze.classifiers.solver.linear import PathOptions, Solution, fit_path
 from frieze.classifiers.solver.row_blocks import Doubles
 from frieze.classifiers.solver.row_space import MOST_AXES, RowSpace
 from frieze.core import Floats, Rows, Strings, unit_rows
 
 _BINARY = 2
 _LSQR_TOLERANCE = 1e-6
+_ROUGH_TOLERANCE = 1e-4  # takes half the passes; the temperature changes by half a percent
 _NO_LENGTH = 10 * np.finfo(np.float32).eps  # below it scikit-learn's Normalizer leaves a row as it is
 
 
@@ -167,6 +169,7 @@ class _LbfgsHead(PipelineHead):
     """A head that the L-BFGS solver fits along a regularisation path."""
 
     streams: ClassVar[bool] = True
+    is_iterative: ClassVar[bool] = True
     hyperparameter: ClassVar[str] = "C"
     loss: ClassVar[str]
 
@@ -178,12 +181,20 @@ class _LbfgsHead(PipelineHead):
         classes, codes = np.unique(labels, return_inverse=True)
         row_blocks, weights = as_row_blocks(embeddings, codes, options.weights)
         prior = None if options.start is None else Solution(*options.start.take(classes))
-        solutions = fit_path(row_blocks, cls.loss, costs=grid, n_classes=len(classes), weights=weights, prior=prior)
+        path = PathOptions(prior, _near(options, classes), _ROUGH_TOLERANCE if options.is_rough else TOLERANCE)
+        solutions = fit_path(row_blocks, cls.loss, costs=grid, n_classes=len(classes), weights=weights, options=path)
         started = time.perf_counter()
         for value, solution in zip(grid, solutions, strict=True):
             model = cls.fitted_model(solution.coef, solution.intercept).set_params(C=value)
             yield cls.from_model(model, classes, started=started, converged=solution.converged)
             started = time.perf_counter()
+
+
+def _near(options: FitOptions, classes: Strings) -> Solution | None:
+    if not isinstance(options.near, PipelineHead) or not np.array_equal(options.near.classes, classes):
+        return None
+    coef, intercept = options.near.coef_and_intercept()
+    return Solution(coef.astype(np.float32), intercept.astype(np.float32))
 
 
 class LinearHead(_LbfgsHead):

@@ -31,6 +31,7 @@ class KerasHead:
     file_name: ClassVar[str] = "head.keras"
     libraries: ClassVar[tuple[str, ...]] = ("numpy", "keras", "tensorflow")
     streams: ClassVar[bool] = True
+    is_iterative: ClassVar[bool] = False
     memory: ClassVar[FitMemory] = FitMemory(fixed_bytes=400_000_000)
     note: str = ""
     is_calibrated: ClassVar[bool] = True  # early stopping picks the weights of lowest validation loss

@@ -13,7 +13,7 @@ Function = Callable[[Doubles, Rows], tuple[Doubles, Doubles]]
 """Points [g, P] of some problems and the problems' numbers [g] -> their values [g] and gradients [g, P]."""
 Flags = npt.NDArray[np.bool_]
 _MAX_ITERATIONS = 100
-_TOLERANCE = 1e-6  # of the value; the real gap to the minimum was at most thirty times the estimate
+TOLERANCE = 1e-6  # of the value; the real gap to the minimum was at most thirty times the estimate
 _MEMORY = 10
 _MAX_TRIALS = 10
 _SUFFICIENT = 1e-4  # share of the predicted decrease (Armijo condition: Nocedal and Wright, equation 3.4)
@@ -37,15 +37,16 @@ class Minimum:
     converged: Flags
 
 
-def minimise(function: Function, start: Doubles) -> Minimum:
+def minimise(function: Function, start: Doubles, *, tolerance: float = TOLERANCE) -> Minimum:
     """Minimise G problems; those that have ended are not evaluated any more.
 
     A problem has converged when the predicted decrease of its next step, half the Newton decrement squared, is at most
-    1e-6 of its value.
+    a share of its value.
 
     Args:
         function: Values, >= 0, and gradients; scaled so that a second derivative of about 1 is usual.
         start: float64 [G, P].
+        tolerance: That share, > 0.
 
     Returns:
         The minima; for a problem that has not converged, its lowest point.
@@ -59,7 +60,7 @@ def minimise(function: Function, start: Doubles) -> Minimum:
     while len(live):
         directions = -memory.times_inverse(gradients)
         slopes = _dot(gradients, directions)
-        minimum.converged[live] = (-slopes / 2 <= _TOLERANCE * minimum.values)[live]
+        minimum.converged[live] = (-slopes / 2 <= tolerance * minimum.values)[live]
         live = live[~minimum.converged[live]]
         if not len(live) or minimum.n_iterations == _MAX_ITERATIONS:
             break

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from frieze.classifiers.solver.lbfgs import minimise
+from frieze.classifiers.solver.lbfgs import TOLERANCE, minimise
 from frieze.classifiers.solver.losses import LOSSES, Loss, Positions
 from frieze.classifiers.solver.preconditioner import (
     LeadingAxes,
@@ -14,7 +14,7 @@ from frieze.classifiers.solver.preconditioner import (
     PrincipalAxes,
     find_axes,
 )
-from frieze.classifiers.solver.row_blocks import Doubles, RowBlocks, small_blocks
+from frieze.classifiers.solver.row_blocks import Doubles, RowBlocks, map_blocks, small_blocks
 from frieze.classifiers.solver.row_space import RowSpace
 from frieze.core import Floats, Rows
 
@@ -41,6 +41,25 @@ class Solution:
     converged: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class PathOptions:
+    """Where the fits of a path begin and end.
+
+    Attributes:
+        prior: Weights from which half the squared distance is penalised, that of intercepts too; zero where None. Of
+            two classes, the second column is the negative of the first.
+        start: Weights that the first fit begins at; those of the prior where None, or with fewer rows than columns.
+        tolerance: A fit has converged when the predicted decrease of its next step is at most this share of its value.
+    """
+
+    prior: Solution | None = None
+    start: Solution | None = None
+    tolerance: float = TOLERANCE
+
+
+_PLAIN = PathOptions()
+
+
 def fit_linear(
     row_blocks: RowBlocks,
     loss: str,
@@ -61,8 +80,7 @@ def fit_linear(
         cost: scikit-learn's C, > 0: the weight of the loss against half the squared weights.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0, one a row.
-        prior: Weights to start at, and from which half the squared distance is penalised, that of intercepts too; zero
-            where None. Of two classes, the second column is the negative of the first.
+        prior: See `PathOptions`.
 
     Returns:
         The head. Its objective is within 0.1 % of the minimum where it converged.
@@ -75,7 +93,8 @@ def fit_linear(
     >>> fit_linear([(np.eye(3, dtype="f4"), codes)], "softmax", cost=1.0, n_classes=3).coef.argmax(0).tolist()
     [0, 1, 2]
     """
-    return next(fit_path(row_blocks, loss, costs=[cost], n_classes=n_classes, weights=weights, prior=prior))
+    options = PathOptions(prior)
+    return next(fit_path(row_blocks, loss, costs=[cost], n_classes=n_classes, weights=weights, options=options))
 
 
 def fit_path(
@@ -85,42 +104,43 @@ def fit_path(
     costs: Sequence[float],
     n_classes: int,
     weights: Floats | None = None,
-    prior: Solution | None = None,
+    options: PathOptions = _PLAIN,
 ) -> Iterator[Solution]:
     """Fit a head for each cost, each with a warm start from the one before; arguments as for `fit_linear`.
 
     Args:
         row_blocks: The rows.
         loss: `softmax` or `squared_hinge`.
-        costs: Ascending, so that each starts near its solution: `np.geomspace(1e-2, 1e2, 10)`.
+        costs: In order, so that each starts near its solution: `np.geomspace(1e-2, 1e2, 10)`.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0.
-        prior: Weights that the penalty is the distance from.
+        options: Where the fits begin and end.
 
     Yields:
         One head a cost, in order; the caller may stop early.
     """
     # One row a class would move a free intercept far from its prior.
-    penalised = LOSSES[loss] if prior is None else dataclasses.replace(LOSSES[loss], intercept_penalty=1)
+    penalised = LOSSES[loss] if options.prior is None else dataclasses.replace(LOSSES[loss], intercept_penalty=1)
     problem = _Problem(row_blocks, penalised, n_classes, weights)
     if isinstance(row_blocks, list) and len(row_blocks) == 1:
         embeddings, codes = row_blocks[0]
         space = RowSpace.if_fewer_rows_than_columns(embeddings)
         if space is not None:
-            yield from _in_row_space(space, problem.of([(space.coordinates, codes)]), costs, prior)
+            yield from _in_row_space(space, problem.of([(space.coordinates, codes)]), costs, options)
             return
-    yield from problem.path(costs, prior)
+    yield from problem.path(costs, options)
 
 
 def _in_row_space(
-    space: RowSpace, problem: "_Problem", costs: Sequence[float], prior: Solution | None
+    space: RowSpace, problem: "_Problem", costs: Sequence[float], options: PathOptions
 ) -> Iterator[Solution]:
     """Fit on the coordinates of few wide embeddings, and yield heads of the embeddings themselves.
 
     A head differs from the prior within the space of the rows alone, so that the rest of the prior stays as it is.
     """
+    prior = options.prior
     projected = prior and dataclasses.replace(prior, coef=space.project(prior.coef))
-    for solution in problem.path(costs, projected):
+    for solution in problem.path(costs, dataclasses.replace(options, prior=projected, start=None)):
         if prior is None or projected is None:
             coef = space.weights(solution.coef)
         else:
@@ -139,15 +159,19 @@ class _Problem:
         self.loss = loss
         self._row_blocks, self._n_classes, self._row_weights = row_blocks, n_classes, row_weights
         self._prior: Floats = np.zeros((n_classes, 1), np.float32)  # [C, D + 1], of `path`
+        self._tolerance = TOLERANCE
 
     def of(self, row_blocks: RowBlocks) -> "_Problem":
         """Return the same problem for other embeddings."""
         return _Problem(row_blocks, self.loss, self._n_classes, self._row_weights)
 
-    def path(self, costs: Sequence[float], prior: Solution | None) -> Iterator[Solution]:
-        """Fit at each cost, from the head before; the first one starts at the prior."""
+    def path(self, costs: Sequence[float], options: PathOptions) -> Iterator[Solution]:
+        """Fit at each cost, from the head before."""
         axes = find_axes(self._row_blocks, self._row_weights, self.loss)
-        self._prior = at = _stacked(prior) if prior else np.zeros((self._n_classes, axes.width), np.float32)
+        self._tolerance = options.tolerance
+        nothing = np.zeros((self._n_classes, axes.width), np.float32)
+        self._prior = nothing if options.prior is None else _stacked(options.prior)
+        at = self._prior if options.start is None else _stacked(options.start)
         for cost in costs:
             solution = self._solve(cost, axes, at)
             at = _stacked(solution)
@@ -174,7 +198,8 @@ class _Problem:
             return self._evaluate(points, classes, cost * share, preconditioner)
 
         n_problems = 1 if self.loss.is_joint else self._n_classes
-        minimum = minimise(function, preconditioner.variables(start).reshape(n_problems, -1))
+        variables = preconditioner.variables(start).reshape(n_problems, -1)
+        minimum = minimise(function, variables, tolerance=self._tolerance)
         weights = preconditioner.weights(minimum.points.reshape(start.shape), slice(None))
         objective = float(minimum.values.sum()) / share
         return Solution(weights[:, :-1], weights[:, -1], objective, minimum.n_iterations, bool(minimum.converged.all()))
@@ -197,13 +222,19 @@ class _Problem:
         columns = np.full(self._n_classes, -1)
         columns[classes] = np.arange(len(classes))
         losses, curvature, derivative = np.zeros(1), np.zeros(1), np.zeros(weights.shape)
-        for embeddings, codes, row_weights in small_blocks(self._row_blocks, self._row_weights):
+
+        def of_block(embeddings: Floats, codes: Rows, row_weights: Floats) -> tuple[Doubles, Doubles, Doubles, Doubles]:
             decisions = embeddings @ weights[:, :-1].T
             decisions += weights[:, -1]
             block_loss, block_curvature = self.loss.of_block(decisions, _positions(columns[codes]), row_weights)
+            return block_loss, block_curvature, decisions.T @ embeddings, decisions.sum(axis=0)
+
+        for block_loss, block_curvature, by_coef, by_intercept in map_blocks(
+            of_block, small_blocks(self._row_blocks, self._row_weights)
+        ):
             losses, curvature = losses + block_loss, curvature + block_curvature
-            derivative[:, :-1] += decisions.T @ embeddings
-            derivative[:, -1] += decisions.sum(axis=0)
+            derivative[:, :-1] += by_coef
+            derivative[:, -1] += by_intercept
         return losses, derivative, curvature
 
 

@@ -1,11 +1,18 @@
 """Labelled embeddings in blocks of rows, in memory or streamed: batching, mean products, sampling."""
 
-from collections.abc import Iterable, Iterator
+import functools
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from frieze.core import Floats, Rows
+from frieze.core import Floats, Rows, count_cores
+
+T = TypeVar("T")
 
 Doubles = npt.NDArray[np.float64]
 """float64, where sums of many rows must keep their digits."""
@@ -14,6 +21,8 @@ RowBlocks = Iterable[tuple[Floats, Rows]]
 order; rows in memory are one block: `[(embeddings, codes)]`."""
 _BLOCK_ROWS = 1024  # large enough for the matrix product, small enough for [n, C] temporaries to stay in the cache
 _ROWS_PER_WIDTH = 2
+_FEW_BLOCKS = 4
+_WAITING_PER_THREAD = 2
 
 
 def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tuple[Floats, Rows, Floats]]:
@@ -42,6 +51,34 @@ def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tupl
         raise ValueError("There are no rows. Row blocks are iterated many times: a generator is empty after the first.")
     if weights is not None and len(weights) != n_rows:
         raise ValueError(f"There are {len(weights)} weights for {n_rows} rows.")
+
+
+def map_blocks(function: Callable[..., T], blocks: Iterator[tuple[Floats, Rows, Floats]]) -> Iterator[T]:
+    """Call a function with each of the blocks, on all cores, and yield the results in order.
+
+    Each core multiplies blocks of its own: a product of matrices that BLAS shares between threads leaves them waiting
+    for each other, the longer the busier the machine is. Few blocks are not worth threads.
+    """
+    first = list(itertools.islice(blocks, _FEW_BLOCKS))
+    n_threads = count_cores() if len(first) == _FEW_BLOCKS else 1
+    if n_threads == 1:
+        yield from itertools.starmap(function, itertools.chain(first, blocks))
+        return
+    waiting = deque[Future[T]]()
+    with ThreadPoolExecutor(n_threads, "frieze-solver") as pool, _blas().limit(limits=1, user_api="blas"):
+        for block in itertools.chain(first, blocks):
+            waiting.append(pool.submit(function, *block))
+            if len(waiting) > _WAITING_PER_THREAD * n_threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@functools.cache
+def _blas() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _weights_of(weights: Floats | None, start: int, n_rows: int) -> Floats:

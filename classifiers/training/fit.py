@@ -138,6 +138,7 @@ def fit_head(
         is_better = other.loss <= tuned.loss  # infinite both without folds
         tuned = other if is_better else dataclasses.replace(tuned, is_better_without_start=True)
         options = pulled if is_better else options
+    options = dataclasses.replace(options, near=tuned.near)
     head = next(kind.fit_each(embeddings, labels, [tuned.value], options))
     head.scale_logits(tuned.factor)
     return head, tuned

@@ -6,7 +6,7 @@ import pytest
 from scipy.special import log_softmax
 
 from frieze.classifiers.solver import linear as solver
-from frieze.classifiers.solver.linear import Solution, fit_linear, fit_path
+from frieze.classifiers.solver.linear import PathOptions, Solution, fit_linear, fit_path
 from frieze.classifiers.solver.losses import LOSSES
 
 COSTS = [1e-3, 0.1, 1, 30, 1e4]
@@ -165,6 +165,21 @@ def test_row_blocks_are_like_one_block(loss):
     actual = fit_linear(row_blocks, loss, cost=5.0, n_classes=5, weights=weights)
     assert actual.objective == pytest.approx(whole.objective, rel=1e-5)
     assert np.allclose(actual.coef, whole.coef, atol=0.01 * np.abs(whole.coef).max())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_start_and_a_tolerance_change_the_steps_alone(loss):
+    """From its own minimum a fit takes hardly a step; one that ends early takes few, and is within a percent of it."""
+    rows = draw(5)
+
+    def fit(**options):
+        return next(fit_path([rows], loss, costs=[1e3], n_classes=5, options=PathOptions(**options)))
+
+    whole = fit()
+    from_minimum, rough = fit(start=whole), fit(tolerance=1e-3)
+    assert from_minimum.n_iterations <= 2 < rough.n_iterations < whole.n_iterations
+    assert from_minimum.objective == pytest.approx(whole.objective, rel=1e-5)
+    assert whole.objective < rough.objective < 1.01 * whole.objective
 
 
 def towards(prior, rows, *, cost):

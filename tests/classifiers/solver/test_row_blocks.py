@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.solver.row_blocks import mean_products, sample_rows, small_blocks
+from frieze.classifiers.solver import row_blocks
+from frieze.classifiers.solver.row_blocks import map_blocks, mean_products, sample_rows, small_blocks
 
 
 def draw(n, dim=3):
@@ -31,6 +32,26 @@ def test_blocks_are_views():
     """No block copies its embeddings."""
     embeddings, codes = draw(3000)
     assert all(np.shares_memory(one, embeddings) for one, _, _ in small_blocks([(embeddings, codes)], None))
+
+
+@pytest.mark.parametrize("n", [1500, 20_000])
+def test_blocks_on_all_cores_come_in_order(n, monkeypatch):
+    """Whatever the number of cores, each block is passed once, results come in order, and few blocks wait."""
+    monkeypatch.setattr(row_blocks, "count_cores", lambda: 3)
+    embeddings, codes = draw(n)
+    drawn = []
+
+    def blocks():
+        for block in small_blocks([(embeddings, codes)], None):
+            drawn.append(block)
+            yield block
+
+    most, firsts = 0, []
+    for first in map_blocks(lambda _, block_codes, __: int(block_codes[0]), blocks()):
+        firsts.append(first)
+        most = max(most, len(drawn) - len(firsts))
+    assert firsts == list(range(0, n, 1024))
+    assert most <= 7
 
 
 def test_products_of_few_rows_are_exact():

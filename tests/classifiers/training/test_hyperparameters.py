@@ -5,6 +5,7 @@ from frieze.classifiers import HEADS, HeadConfig
 from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.splits import make_folds
 from frieze.classifiers.kinds.linear import LinearHead
+from frieze.classifiers.training import hyperparameters
 from frieze.classifiers.training.fit import find_threshold, fit_head
 from frieze.classifiers.training.hyperparameters import Tuned, tune_head
 from frieze.core import unit_rows
@@ -61,6 +62,52 @@ def test_the_value_is_the_one_that_is_right_most_often(head, overlapping):
     assert np.allclose(list(tuned.accuracies.values()), np.array(n_right) / 150, atol=0.02)  # of a path, not alone
     best = max(tuned.accuracies.values())
     assert tuned.value == next(value for value in kind.grid if tuned.accuracies[value] == best)
+
+
+@pytest.mark.parametrize("head", ["linear", "svm"])
+def test_many_rows_are_searched_on_a_sample(head, overlapping, monkeypatch):
+    """Of many rows a sample chooses among fewer values; temperature and fit are those of all folds and all rows."""
+    embeddings, labels = unit_rows(overlapping.embeddings()), overlapping.labels
+    seen, kind = [], HEADS[head]
+    real = kind.fit_each.__func__
+
+    def fit_each(cls, embeddings, labels, grid, options):
+        seen.append((len(embeddings), len(set(labels)), len(grid), options.is_rough, options.near is not None))
+        return real(cls, embeddings, labels, grid, options)
+
+    monkeypatch.setattr("frieze.classifiers.training.hyperparameters._SAMPLED", 60)
+    monkeypatch.setattr("frieze.classifiers.training.hyperparameters._SAMPLED_PER_CLASS", 1)
+    monkeypatch.setattr(kind, "fit_each", classmethod(fit_each))
+    fitted, tuned = fit_head(HeadConfig(head), embeddings, labels)
+    middle = kind.grid.index(kind.default)
+    ways = [(60, 3, n, True, False) for n in (len(kind.grid) - middle, middle)]
+    assert seen == [*ways, *[(100, 3, 1, True, False)] * 3, (150, 3, 1, False, True)]
+    assert tuned.accuracies[tuned.value] == max(tuned.accuracies.values())
+    monkeypatch.undo()
+    alone = next(kind.fit_each(embeddings, labels, [tuned.value], FitOptions()))
+    alone.scale_logits(tuned.factor)
+    assert np.abs(fitted.probabilities(embeddings) - alone.probabilities(embeddings)).max() < 0.01
+    whole = tune_head(kind, embeddings, labels, make_folds(labels, None, seed=0), FitOptions())
+    assert tuned.accuracies[tuned.value] > max(whole.accuracies.values()) - 0.06
+    assert len(tuned.confidences) == len(whole.confidences) == 150
+
+
+@pytest.mark.parametrize(
+    ("curve", "tried"),
+    [
+        ([0.1, 0.3, 0.5, 0.5, 0.5, 0.9, 0.8, 1.0, 1.0, 1.0], (10, 30, 100, 300)),
+        ([0.2, 0.5, 0.6, 0.6, 0.6, 0.605, 0.9, 0.9, 0.9, 0.9], (10, 30, 100)),
+        ([0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7], (0.3, 1, 3, 10, 30, 100)),
+    ],
+)
+def test_a_climb_ends_where_the_accuracy_falls(curve, tried, monkeypatch):
+    """It goes on while values are better, to the simpler side also while they are equal, and tries no others."""
+    accuracy_of = dict(zip(LinearHead.grid, curve, strict=True))
+    search = hyperparameters._Search(LinearHead, np.zeros((1000, 2), "f4"), np.zeros(1000), FitOptions())
+    monkeypatch.setattr(hyperparameters._Search, "fit", lambda _, __, grid, **___: iter(grid))
+    monkeypatch.setattr(hyperparameters._Search, "n_right", lambda _, value, *__: 1000 * accuracy_of[value])
+    expected = {value: accuracy_of[value] for value in tried}
+    assert search.climb(np.arange(1000), np.arange(1000)) == pytest.approx(expected)
 
 
 def test_confidences_are_of_rows_not_fitted_on(overlapping):
