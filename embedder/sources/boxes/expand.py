@@ -37,18 +37,33 @@ def with_boxes(source: Source, file: BoxFile, *, max_pixels: int = MAX_PIXELS) -
 
     Returns:
         A row a box, in the order of the images: its id is `IMAGE#x,y,w,h`, its label the box's; columns `image` (the
-        image's id), `box` (left, top, width, height) and the file's own follow. Images without a box are left out.
+        image's id), `box` (left, top, width, height) and the file's own follow. Images without a box are left out. A
+        box without four numbers is a failure.
 
     Raises:
         InputError: No box belongs to an image of the source.
     """
     owners = _find_images(source.listing.images, file)
     known = [(owner, box) for owner, box in zip(owners, file.boxes, strict=True) if owner is not None]
-    expanded = expand(source, known, what=f"Boxes of {file.uri}", max_pixels=max_pixels)
+    failures = _failures_without_numbers(source.listing.images, known, file.uri)
+    source = dataclasses.replace(
+        source, listing=dataclasses.replace(source.listing, failures=(*source.listing.failures, *failures))
+    )
+    with_numbers = [(owner, box) for owner, box in known if box.corner is not None]
+    expanded = expand(source, with_numbers, what=f"Boxes of {file.uri}", max_pixels=max_pixels)
     notes = [*file.notes]
     if len(known) < len(owners):
         notes.append(f"Boxes of images that the source does not have: {len(owners) - len(known):,}.")
     return dataclasses.replace(expanded, notes=(*expanded.notes, *notes))
+
+
+def _failures_without_numbers(images: pa.Table, known: Sequence[tuple[int, Box]], uri: str) -> list[Failure]:
+    failed = [(owner, box) for owner, box in known if box.corner is None]
+    rows = images.take(pa.array([owner for owner, _ in failed], pa.int64())).to_pylist()
+    return [
+        Failure(row["id"], row["uri"], "list", "no box", f"{box.place} of {uri} has no box of four numbers")
+        for row, (_, box) in zip(rows, failed, strict=True)
+    ]
 
 
 def expand(source: Source, known: Sequence[tuple[int, Box]], *, what: str, max_pixels: int = MAX_PIXELS) -> Source:
@@ -56,7 +71,7 @@ def expand(source: Source, known: Sequence[tuple[int, Box]], *, what: str, max_p
 
     Args:
         source: The images.
-        known: The row of each box's image, and the box.
+        known: The row of each box's image, and the box, which has numbers.
         what: What the boxes are, for the notes.
         max_pixels: Largest width times height of an image.
     """
@@ -91,10 +106,11 @@ def _place(
     placed = []
     for row, box in known:
         size = sizes.get(row)
-        if not isinstance(box.corner, Shares):
+        if isinstance(box.corner, Shares):
+            if isinstance(size, tuple):
+                placed.append((row, box, box.corner.to_corner(size)))
+        elif box.corner is not None:
             placed.append((row, box, box.corner))
-        elif isinstance(size, tuple):
-            placed.append((row, box, box.corner.to_corner(size)))
     failed = [(row, size) for row, size in sizes.items() if isinstance(size, ImageError)]
     images = source.listing.images.take(pa.array([row for row, _ in failed], pa.int64())).to_pylist()
     return placed, [_failure(image, error) for image, (_, error) in zip(images, failed, strict=True)]
