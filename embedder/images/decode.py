@@ -121,6 +121,9 @@ class Limits:
             ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
 
 
+USUAL_LIMITS = Limits()
+
+
 class Decoded(NamedTuple):
     """A decoded image.
 
