@@ -41,6 +41,7 @@ from frieze.embedder.job.try_backbones import TriedBackbone, TriedSample, draw_s
 from frieze.embedder.job.try_precisions import try_precisions
 from frieze.embedder.sources import LabelFile, Source, SourceOptions, as_images, read_labels, split_part
 from frieze.embedder.sources.base import Listing
+from frieze.embedder.sources.boxes.crop import in_full
 from frieze.embedder.sources.files import to_path
 from frieze.embedder.sources.open import LABELS, open_source, read_image
 
@@ -107,6 +108,7 @@ __all__ = [
     "has_graph",
     "has_several",
     "image_reader",
+    "in_full",
     "list_backbones",
     "list_graphs",
     "load_backbone",

@@ -1,6 +1,7 @@
 """What all rooms' tests share."""
 
 import contextlib
+import io
 import os
 import re
 import runpy
@@ -399,3 +400,15 @@ def tour_home(tmp_path, monkeypatch):
     Image.new("RGB", (50, 40), (40, 60, 200)).save(tmp_path / "holiday.jpg")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def hostile_jpeg():
+    """A progressive JPEG of very many scans: the file repeats its last one, and each costs a pass over it."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((1536, 1536, 3), np.uint8)).save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * 3_000 + data[-2:]

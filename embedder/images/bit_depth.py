@@ -166,8 +166,14 @@ def _numbers(image: Image.Image, tag: int) -> tuple[float, ...]:
 
 
 def find_extremes(values: _Values) -> Range | None:
-    """Return the lowest and highest finite value; None for none."""
+    """Return the lowest and highest finite value; None where there is no value at all.
+
+    Raises:
+        ImageError: No value is finite, as in a tile without data.
+    """
     finite = values if values.dtype.kind != "f" or np.isfinite(values).all() else values[np.isfinite(values)]
+    if values.size and not finite.size:
+        raise ImageError("decode", "no values", "every pixel is NaN or infinite")
     return Range(finite.min().item(), finite.max().item()) if finite.size else None
 
 

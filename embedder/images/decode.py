@@ -121,6 +121,9 @@ class Limits:
             ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
 
 
+USUAL_LIMITS = Limits()
+
+
 class Decoded(NamedTuple):
     """A decoded image.
 
@@ -175,7 +178,18 @@ def least_draft_px(decoding: str, *, side_px: int) -> int:
     return max(2 * side_px, MIN_DRAFT_PX.get(split_decoding(decoding)[0], MIN_DRAFT_PX[VERSION]))
 
 
-def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[Image.Image, tuple[int, int]]:
+def current_decoding(decoding: str) -> str:
+    """Return the current version of decoding, with the bands and the range of samples that another one states.
+
+    >>> current_decoding("pillow-1+scale=0..9") == VERSION + "+scale=0..9"
+    True
+    """
+    return VERSION + split_decoding(decoding)[1].suffix
+
+
+def decode(
+    data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS, decoding: str = VERSION
+) -> tuple[Image.Image, tuple[int, int]]:
     """Decode the first picture of an image file, upright, in sRGB, alpha composited over white.
 
     Args:
@@ -183,6 +197,7 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
         side_px: Longer side of the network's input. A large JPEG is decoded at a fraction of its size (draft mode) that
             keeps both sides at least twice this, and 896 pixels (effect on the vectors: docs/benchmarks.md).
         max_pixels: Largest width times height; larger images are rejected before any pixel is decoded.
+        decoding: The version of decoding, as stored with a table.
 
     Returns:
         The image in mode RGB, and its full width and height in pixels as displayed.
@@ -190,7 +205,7 @@ def decode(data: bytes, *, side_px: int, max_pixels: int = MAX_PIXELS) -> tuple[
     Raises:
         ImageError: The format is unsupported, the file is damaged, has too many pixels, or memory runs out.
     """
-    return decode_as(data, DecodeOptions(side_px, max_pixels))
+    return decode_as(data, DecodeOptions(side_px, max_pixels, decoding))
 
 
 def decode_as(data: bytes, options: DecodeOptions) -> tuple[Image.Image, tuple[int, int]]:

@@ -27,6 +27,7 @@ from frieze.features import BackboneSpec
 
 _IMAGE, _END, _READY = b"i", b"", b"r"
 """What is sent before the bytes of an image, after the last of a batch, and by a process that has begun."""
+TIMEOUT = ImageError("decode", "timeout", "decoding takes longer than `image_timeout`")
 _NUMBER = struct.Struct("<q")
 """After the pixels in shared memory: the number of the image that is decoded, in its batch."""
 
@@ -221,13 +222,13 @@ def _decode_batch(connection: Connection, task: _Task, pixels: Pixels, shared: m
     for number in itertools.takewhile(lambda _: connection.recv_bytes() != _END, itertools.count()):
         data = connection.recv_bytes()
         _NUMBER.pack_into(shared, pixels.nbytes, number)
-        with _ended_after(task.limits.image_timeout):
+        with ended_after(task.limits.image_timeout):
             decoder.add(data)
     return decoder.finish()._replace(cpu_s=time.process_time() - cpu)
 
 
 @contextlib.contextmanager
-def _ended_after(seconds: float | None) -> Iterator[None]:
+def ended_after(seconds: float | None) -> Iterator[None]:
     """End this process where the block takes longer; by the system, for a decoder may never return to Python."""
     signal.setitimer(signal.ITIMER_REAL, seconds or 0)
     try:

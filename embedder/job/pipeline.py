@@ -15,14 +15,13 @@ import numpy as np
 
 from frieze.core import OUT_OF_MEMORY, Floats, ImageError, Rows
 from frieze.embedder.images.decode import MAX_PIXELS
-from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
+from frieze.embedder.images.decode_processes import TIMEOUT, DecodeProcesses, DecoderDiedError
 from frieze.embedder.images.decoding_tally import DecodingTally
 from frieze.embedder.images.prepare import BatchDecoder, Computed, ThreadDecoder
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.sources import Content, Source
 from frieze.features import BackboneSpec, Failure
 
-_TIMEOUT = ImageError("decode", "timeout", "decoding takes longer than `image_timeout`")
 _PREFETCHED_BATCHES = 2
 
 _COMPUTED = Computed()
@@ -137,7 +136,7 @@ class Decoder:
                 return self._batch(decoding, contents)
             except DecoderDiedError as error:
                 if error.timed_out is not None:
-                    failed |= dict.fromkeys(decoding.rows_of(error.timed_out), _TIMEOUT)
+                    failed |= dict.fromkeys(decoding.rows_of(error.timed_out), TIMEOUT)
                 elif has_died:
                     raise
                 else:
@@ -205,7 +204,7 @@ class Decoder:
             except DecoderDiedError as error:
                 reason = OUT_OF_MEMORY if error.was_killed else "damaged"
                 ended = ImageError("decode", reason, "the process that decoded it was ended")
-                deadly[row] = ended if error.timed_out is None else _TIMEOUT
+                deadly[row] = ended if error.timed_out is None else TIMEOUT
         return deadly
 
     def _failure(self, row: int, error: ImageError) -> Failure:

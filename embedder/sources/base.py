@@ -9,8 +9,9 @@ import pyarrow as pa
 from frieze.core import OUT_OF_MEMORY, ImageError, InputError, Rows, TablePath
 from frieze.embedder.images.decode import (
     MAX_BYTES,
-    MAX_PIXELS,
+    USUAL_LIMITS,
     DecodeOptions,
+    Limits,
     converts_profiles,
     least_draft_px,
 )
@@ -84,7 +85,7 @@ class SourceOptions:
         tiles: The tiles of each image, each of which is a row: `ROWSxCOLUMNS[+OVERLAP%]`; None for whole images.
         frames: Which frames of files with several are rows: `first`, `all`, a number, or seconds of a video as `2s`.
         max_bytes: Size of the largest file that is read.
-        max_pixels: Largest width times height of an image that is decoded to list it.
+        limits: Which images are refused where they are decoded to list them, or to cut parts from them.
         skip: Folders that are skipped: the output of the run may lie inside the source.
         exclude: Patterns of excluded paths, as in `frieze embed --exclude`.
         allow_private: Whether images of the web may be at addresses that are not public.
@@ -103,7 +104,7 @@ class SourceOptions:
     tiles: str | None = None
     frames: str = "first"
     max_bytes: int = MAX_BYTES
-    max_pixels: int = MAX_PIXELS
+    limits: Limits = USUAL_LIMITS
     skip: tuple[TablePath, ...] = ()
     exclude: tuple[str, ...] = ()
     allow_private: bool = False

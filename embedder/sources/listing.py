@@ -1,8 +1,7 @@
 """Builds the listing of a source: a table of images in Arrow columns, without a million Python objects."""
 
-import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,47 +63,77 @@ class ListedImages(NamedTuple):
     duplicates: list[Failure]
 
 
-def build_listing(records: Iterable[ImageRecord], on_progress: Callable[[int], None] = lambda _: None) -> ListedImages:
-    """Build the table of images in batches, and deduplicate ids.
+class ImageBatch(NamedTuple):
+    """Some images of a source as arrays: what as many `ImageRecord` are.
 
-    Args:
-        records: The images.
-        on_progress: Called with the number of images after every 16,384.
+    Attributes:
+        images: A table with the columns of `LISTING`.
+        columns: The user's columns.
+        label_from: The column that only holds the label of each image, null for none.
+        files: int64 [N], the number of the archive that holds each.
+        offsets: int64 [N], the position in that archive.
     """
-    batches, files, offsets = (
-        [_Batch(LISTING.empty_table(), {}, pa.array([], pa.string()))],
-        [np.empty(0, np.int64)],
-        [np.empty(0, np.int64)],
-    )
-    remaining = iter(records)
-    while rows := list(itertools.islice(remaining, _BATCH_ROWS)):
-        batches.append(_to_batch(rows))
-        files.append(np.array([row.file for row in rows], np.int64))
-        offsets.append(np.array([row.offset for row in rows], np.int64))
-        if len(rows) == _BATCH_ROWS:
-            on_progress(_BATCH_ROWS * (len(batches) - 1))
-    images = _join(batches)
-    first, duplicates = deduplicate_ids(images)
-    return ListedImages(images.take(first), np.concatenate(files)[first], np.concatenate(offsets)[first], duplicates)
-
-
-class _Batch(NamedTuple):
-    """Some images: the columns of `LISTING`, the user's columns, and the name of each image's column of labels."""
 
     images: pa.Table
     columns: dict[str, pa.Array]
     label_from: pa.Array
+    files: Rows
+    offsets: Rows
+
+    def slice(self, start: int, n: int) -> "ImageBatch":
+        """Return the images from one on."""
+        images, label_from = self.images.slice(start, n), self.label_from.slice(start, n)
+        columns = {name: column.slice(start, n) for name, column in self.columns.items()}
+        return ImageBatch(images, columns, label_from, self.files[start : start + n], self.offsets[start : start + n])
 
 
-def _to_batch(rows: list[ImageRecord]) -> _Batch:
-    listing = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), LISTING, strict=False)]
+def build_listing(
+    records: Iterable[ImageRecord | ImageBatch], on_progress: Callable[[int], None] = lambda _: None
+) -> ListedImages:
+    """Build the table of images in batches, and deduplicate ids.
+
+    Args:
+        records: The images.
+        on_progress: Called with the number of images after every 16,384, or more where they are batches.
+    """
+    batches, n_listed, n_told = [_to_batch([])], 0, 0
+    for batch in _batches(records):
+        batches.append(batch)
+        n_listed += len(batch.images)
+        if n_listed >= n_told + _BATCH_ROWS:
+            n_told = n_listed
+            on_progress(n_listed)
+    images = _join(batches)
+    files, offsets = (np.concatenate(parts) for parts in zip(*(batch[-2:] for batch in batches), strict=True))
+    first, duplicates = deduplicate_ids(images)
+    return ListedImages(images.take(first), files[first], offsets[first], duplicates)
+
+
+def _batches(records: Iterable[ImageRecord | ImageBatch]) -> Iterator[ImageBatch]:
+    rows: list[ImageRecord] = []
+    for record in records:
+        if isinstance(record, ImageRecord):
+            rows.append(record)
+        if rows and (len(rows) == _BATCH_ROWS or isinstance(record, ImageBatch)):
+            yield _to_batch(rows)
+            rows = []
+        if isinstance(record, ImageBatch):
+            yield record
+    if rows:
+        yield _to_batch(rows)
+
+
+def _to_batch(rows: list[ImageRecord]) -> ImageBatch:
+    arrays = zip(*rows, strict=True) if rows else [()] * len(LISTING)
+    listing = [pa.array(column, field.type) for column, field in zip(arrays, LISTING, strict=False)]
     names = dict.fromkeys(name for row in rows for name in row.columns or ())
     columns = {name: infer_array([(row.columns or {}).get(name) for row in rows]) for name in names}
     label_from = pa.array([row.label_from for row in rows], pa.string())
-    return _Batch(pa.Table.from_arrays(listing, schema=LISTING), columns, label_from)
+    files, offsets = np.array([row.file for row in rows], np.int64), np.array([row.offset for row in rows], np.int64)
+    return ImageBatch(pa.Table.from_arrays(listing, schema=LISTING), columns, label_from, files, offsets)
 
 
-def _join(batches: list[_Batch]) -> pa.Table:
+def _join(batches: list[ImageBatch]) -> pa.Table:
     """Concatenate batches; each may have other columns, and other types in them."""
     images = pa.concat_tables([batch.images for batch in batches])
     names = list(dict.fromkeys(name for batch in batches for name in batch.columns))
@@ -135,7 +164,7 @@ def _without_labels(column: Any, is_label: pa.ChunkedArray) -> Any:
     return rest if pc.max(pc.list_value_length(rest)).as_py() else None
 
 
-def _join_column(batches: list[_Batch], name: str) -> pa.ChunkedArray | pa.Array:
+def _join_column(batches: list[ImageBatch], name: str) -> pa.ChunkedArray | pa.Array:
     parts = [pa.table({name: batch.columns.get(name, pa.nulls(len(batch.images)))}) for batch in batches]
     try:
         return pa.concat_tables(parts, promote_options="default")[name]

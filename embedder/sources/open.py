@@ -125,13 +125,13 @@ def _read_parts(options: SourceOptions) -> BoxFile | None:
 
 def _with_parts(source: Source, boxes: BoxFile | None, options: SourceOptions) -> Source:
     """Replace images by the parts of them that are rows."""
-    max_pixels = options.max_pixels
+    limits = options.limits
     if boxes is not None:
-        return with_boxes(source, boxes, max_pixels=max_pixels)
+        return with_boxes(source, boxes, limits=limits)
     if options.box_columns is not None:
         has_labels = options.labels in LABELS
-        return with_column_boxes(source, options.box_columns, has_labels=has_labels, max_pixels=max_pixels)
-    return source if options.tiles is None else with_tiles(source, options.tiles, max_pixels=max_pixels)
+        return with_column_boxes(source, options.box_columns, has_labels=has_labels, limits=limits)
+    return source if options.tiles is None else with_tiles(source, options.tiles, limits=limits)
 
 
 def _with_frames(opened: Source, source: Any, rule: FrameRule) -> Source:

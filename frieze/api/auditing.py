@@ -12,7 +12,7 @@ from frieze.api.label_source import open_labelled
 from frieze.api.paths import to_local_path
 from frieze.features import Features
 from frieze.reports.audit_page import Finding, write_audit_page
-from frieze.reports.html import check_page
+from frieze.reports.html import check_page, shown_as
 
 if TYPE_CHECKING:
     from frieze.classifiers import Neighbourhood
@@ -74,7 +74,8 @@ def audit(
             table, findings_path, near=near, head=split, seed=seed, show=rows.extend
         )
     if html is not None:
-        write_audit_page(to_local_path(html), rows)
+        with shown_as(table.spec.decoding):
+            write_audit_page(to_local_path(html), rows)
     seconds = time.perf_counter() - started
     return document | label_info | {"features": str(features), "min_score": min_score, "seconds": seconds}
 

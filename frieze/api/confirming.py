@@ -1,6 +1,7 @@
 """What `frieze duplicates` needs to compare images on their pixels: small pictures, and where decisions are kept."""
 
 import contextlib
+import functools
 import importlib.util
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,12 @@ def can_compare() -> bool:
 
 
 @contextlib.contextmanager
-def picture_reader() -> Iterator["ReadPicture"]:
-    """Give a function that reads images in small; thumbnails are kept for the next time, and for the page."""
+def picture_reader(decoding: str = "") -> Iterator["ReadPicture"]:
+    """Give a function that reads images in small; thumbnails are kept for the next time, and for the page.
+
+    Args:
+        decoding: As of `draw`.
+    """
     thumbnails = _open_thumbnails()
 
     def read(uri: str, version: str, side_px: int) -> Any:
@@ -42,8 +47,8 @@ def picture_reader() -> Iterator["ReadPicture"]:
             if uri.lower().endswith(_MAY_HAVE_SEVERAL) and _has_several(uri):
                 return None  # only the first picture would be compared
             if thumbnails is not None and side_px == THUMBNAIL_PX:
-                return _to_pixels(thumbnails.get(uri, version))
-            return _to_pixels(draw(uri, side_px, sha256=version))
+                return _to_pixels(thumbnails.get(uri, version, decoding=decoding))
+            return _to_pixels(draw(uri, side_px, sha256=version, decoding=decoding))
         return None
 
     try:
@@ -99,8 +104,9 @@ def find_copies(
     """
     from frieze.indexing import PairProcesses, find_duplicates
 
-    processes = contextlib.closing(PairProcesses(picture_reader))
-    with picture_reader() as read, kept_decisions() as decisions, processes as started:
+    open_reader = functools.partial(picture_reader, index.spec.decoding)
+    processes = contextlib.closing(PairProcesses(open_reader))
+    with open_reader() as read, kept_decisions() as decisions, processes as started:
         document = find_duplicates(
             index,
             min_score=min_score,

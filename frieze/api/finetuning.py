@@ -330,7 +330,9 @@ def _to_context(
         _check_written(written, trainable, read(np.arange(min(_N_CHECKED, len(table)))))
         return dataclasses.replace(written.spec, handle=str(out), name=out.name)
 
-    return frieze.classifiers.FinetuneContext(trainable, read, save, work, step, head_page("Fine-tuned"))
+    return frieze.classifiers.FinetuneContext(
+        trainable, read, save, work, step, head_page("Fine-tuned", trainable.spec.decoding)
+    )
 
 
 def _check_written(written: Any, trainable: "TrainableBackbone", pixels: Any) -> None:

@@ -113,7 +113,12 @@ def _train(
     split = split_by_group(split, table, head_path, group=options.group)
     with terminal.spinner("Training"):
         document = frieze.classifiers.train_head(
-            table, head_path, config=config, split_config=split, force=force, write_page=head_page("Head")
+            table,
+            head_path,
+            config=config,
+            split_config=split,
+            force=force,
+            write_page=head_page("Head", table.spec.decoding),
         )
     return document | label_info | resolved.to_json() | {"report": str(Path(out) / PAGE_NAME)}
 

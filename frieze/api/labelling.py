@@ -59,7 +59,7 @@ def label(
     named = frieze.classifiers.ClassVectors(names, vectors, templates, encoder.logit_scale)
     with terminal.spinner("Measuring"):
         document = frieze.classifiers.make_zero_shot_head(
-            table, head_path, named, force=force, write_page=head_page("Head")
+            table, head_path, named, force=force, write_page=head_page("Head", table.spec.decoding)
         )
     document["notes"] += [frieze.embedder.note_on_cut(cut_texts)] * bool(cut_texts)
     report = None if document["accuracy"] is None else str(Path(out) / PAGE_NAME)

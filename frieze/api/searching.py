@@ -13,7 +13,7 @@ from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
 from frieze.api.remembered_options import resolve_index_options
 from frieze.api.result_tables import SearchResult, check_groups, check_hits, write_groups, write_hits
-from frieze.reports.html import check_page, write_report
+from frieze.reports.html import check_page, shown_as, write_report
 from frieze.search_document import SearchOptions, search_document
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ def search(
     document = search_document(opened, queries.names, queries.vectors, options, notes=queries.notes)
     document |= {"index": str(index)}
     if html is not None:
-        write_report(html, title="Search results", found=document)
+        with shown_as(opened.spec.decoding):
+            write_report(html, title="Search results", found=document)
     if out is None:
         return SearchResult(document)
     write_hits(to_local_path(out), document, opened)
@@ -201,7 +202,8 @@ class _Outputs(NamedTuple):
     def write(self, index: "Index", document: dict[str, Any]) -> dict[str, str]:
         """Write the files; return the document's fields of them."""
         if self.html is not None:
-            write_report(self.html, title="Duplicates", duplicates=document)
+            with shown_as(index.spec.decoding):
+                write_report(self.html, title="Duplicates", duplicates=document)
         if self.out is not None:
             write_groups(self.out, document)
         if self.script is not None:

@@ -233,14 +233,12 @@ def _to_options(options: dict[str, Any]) -> tuple["BackboneRequest", "JobOptions
         ),
     )
     limits = Limits(**take("max_pixels", "max_bytes", "accept_truncated", "image_timeout"))
-    if limits.image_timeout is not None and any(left[name] for name in ("boxes", "box_columns", "tiles")):
-        terminal.show_note("parts of images are cut before `image_timeout` counts: it ends none of these images.")
     exclude = tuple(left.pop("exclude"))
     keep = left.pop("keep")
     source = SourceOptions(
         exclude=exclude,
         max_bytes=limits.max_bytes,
-        max_pixels=limits.max_pixels,
+        limits=limits,
         keep=None if keep is None else str(keep),
         allow_private=left.pop("allow_private"),
         **take("labels", "image", "id", "label", "label_from", "query", "boxes", "box_columns", "tiles", "frames"),

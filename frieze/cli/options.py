@@ -227,7 +227,7 @@ def warn_of_unread(document: dict[str, Any]) -> None:
         formats = ", ".join(f"{n:,} {name}" for name, n in document["ignored_formats"].items())
         terminal.show_note(f"files that are no images and are ignored: {document['ignored']:,} ({formats}).")
     for name, unread in document["unread_pictures"].items():
-        terminal.show_note(f"{name} pictures that are not read: {unread['images']:,}; to have them: {unread['hint']}")
+        terminal.show_note(f"pictures that are not read, {name}: {unread['images']:,}; to have them: {unread['hint']}")
     for pattern, n_shards in document["unread_shards"].items():
         where = f"embed them by themselves: {shlex.quote(pattern)}"
         terminal.show_note(f"shards among the images that are not read: {n_shards:,}; {where}")

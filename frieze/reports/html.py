@@ -1,6 +1,9 @@
 """Self-contained HTML pages: pictures of search results and duplicates, scores and confusion matrix of a head."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -59,9 +62,14 @@ def write_report(
     )
 
 
-def head_page(title: str) -> Callable[[Path], None]:
-    """Return a function that writes the report of a head into its folder."""
-    return lambda folder: write_report(folder / PAGE_NAME, title=title, head=folder)
+def head_page(title: str, decoding: str) -> Callable[[Path], None]:
+    """Return a function that writes the report of a head into its folder; pictures are shown as by `shown_as`."""
+
+    def write(folder: Path) -> None:
+        with shown_as(decoding):
+            write_report(folder / PAGE_NAME, title=title, head=folder)
+
+    return write
 
 
 def write_page(path: Path, template: str, **context: Any) -> None:
@@ -77,6 +85,23 @@ def write_page(path: Path, template: str, **context: Any) -> None:
     """
     check_page(path)
     write_text(path, render(template, **context))
+
+
+_decoding: ContextVar[str] = ContextVar("decoding", default="")
+
+
+@contextlib.contextmanager
+def shown_as(decoding: str) -> Iterator[None]:
+    """Show the pictures of a block as a table has them: with its bands, and its range of samples.
+
+    Args:
+        decoding: The version of decoding that the table states.
+    """
+    before = _decoding.set(decoding)
+    try:
+        yield
+    finally:
+        _decoding.reset(before)
 
 
 class Figure(NamedTuple):
@@ -105,9 +130,10 @@ def draw_figure(uri: str, caption: str, *, kind: str = "", detail: str = "") -> 
     """Draw the thumbnail of an image; one that is missing or broken gets the reason in its place."""
     from frieze.embedder import split_part
 
+    draws = functools.partial(draw_url, uri, _THUMBNAIL_PX, decoding=_decoding.get())
     try:
-        whole = draw_url(uri, _THUMBNAIL_PX, draws=draw_whole) if split_part(uri) is not None else ""
-        return Figure(uri, caption, kind, draw_url(uri, _THUMBNAIL_PX), "", detail, whole)
+        whole = draws(draws=draw_whole) if split_part(uri) is not None else ""
+        return Figure(uri, caption, kind, draws(), "", detail, whole)
     except ImageError as error:
         return Figure(uri, caption, kind, None, error.reason, detail)
 

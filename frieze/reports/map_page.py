@@ -44,12 +44,12 @@ def _draw_thumbnails(table: "Features", rows: Rows) -> dict[str, str]:
     shown = rows[:: max(1, -(-len(rows) // _MOST_PICTURES))]
     uris = table.rows["uri"]
     with ThreadPoolExecutor(core.count_cores()) as pool:
-        urls = pool.map(_draw, [uris[int(row)].as_py() for row in shown])
+        urls = pool.map(lambda row: _draw(uris[int(row)].as_py(), table.spec.decoding), shown)
         return {table.ids[row]: url for row, url in zip(shown, urls, strict=True) if url is not None}
 
 
-def _draw(uri: str) -> str | None:
+def _draw(uri: str, decoding: str) -> str | None:
     try:
-        return draw_url(uri, _PICTURE_PX)
+        return draw_url(uri, _PICTURE_PX, decoding=decoding)
     except core.ImageError:
         return None

@@ -19,31 +19,33 @@ _LINE_SHARE = 1 / 320  # of the longer side
 _SHA256_LENGTH = 64  # in hexadecimal digits
 
 
-def draw(uri: str, side_px: int, *, sha256: str = "") -> bytes:
+def draw(uri: str, side_px: int, *, sha256: str = "", decoding: str = "") -> bytes:
     """Return an image, upright, as a JPEG whose longer side has at most `side_px` pixels.
 
     Args:
         uri: The image's URI.
         side_px: The longer side.
         sha256: Of its bytes when it was embedded; a text of another length is not compared.
+        decoding: Of its table: which bands are shown, and which samples are black and white. Empty for the usual.
 
     Raises:
         ImageError: It is missing or broken, or has changed.
     """
     import frieze.embedder
 
+    known, options = sha256 if len(sha256) == _SHA256_LENGTH else "", frieze.embedder.in_full(decoding)
     try:
-        data = frieze.embedder.read_image(uri, sha256=sha256 if len(sha256) == _SHA256_LENGTH else "")
-        if len(sha256) == _SHA256_LENGTH and hashlib.sha256(data).hexdigest() != sha256:
+        data = frieze.embedder.read_image(uri, options=options, sha256=known)
+        if known and hashlib.sha256(data).hexdigest() != known:
             raise ImageError("read", "changed", "the file has changed since it was embedded")
-        image, _ = frieze.embedder.decode(data, side_px=side_px)
+        image, _ = frieze.embedder.decode(data, side_px=side_px, decoding=options.decoding)
     except OSError as error:
         raise ImageError("read", "unreadable", str(error)) from error
     image.thumbnail((side_px, side_px))
     return _to_jpeg(image)
 
 
-def draw_whole(uri: str, side_px: int) -> bytes:
+def draw_whole(uri: str, side_px: int, *, decoding: str = "") -> bytes:
     """Return the image that a part belongs to, with the part outlined, as `draw` does; of a whole image the image.
 
     Raises:
@@ -53,10 +55,11 @@ def draw_whole(uri: str, side_px: int) -> bytes:
 
     part = frieze.embedder.split_part(uri)
     if part is None:
-        return draw(uri, side_px)
-    whole, box = part
+        return draw(uri, side_px, decoding=decoding)
+    (whole, box), shown = part, frieze.embedder.in_full(decoding).decoding
     try:
-        image, (width, _) = frieze.embedder.decode(frieze.embedder.read_image(whole), side_px=side_px)
+        data = frieze.embedder.read_image(whole)
+        image, (width, _) = frieze.embedder.decode(data, side_px=side_px, decoding=shown)
     except OSError as error:
         raise ImageError("read", "unreadable", str(error)) from error
     image.thumbnail((side_px, side_px))
@@ -83,15 +86,16 @@ def _to_jpeg(image: "Image.Image") -> bytes:
     return file.getvalue()
 
 
-def draw_url(uri: str, side_px: int, *, draws: Callable[[str, int], bytes] = draw) -> str:
+def draw_url(uri: str, side_px: int, *, decoding: str = "", draws: Callable[..., bytes] = draw) -> str:
     """Return an image as a data URL, for a page that holds its own pictures.
 
     Args:
         uri: The image's URI.
         side_px: The longer side.
+        decoding: As of `draw`.
         draws: `draw` or `draw_whole`.
 
     Raises:
         ImageError: It is missing or broken.
     """
-    return f"data:image/jpeg;base64,{base64.b64encode(draws(uri, side_px)).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(draws(uri, side_px, decoding=decoding)).decode()}"

@@ -96,14 +96,16 @@ def _add_pictures(app: FastAPI, collection: Collection) -> None:
     def thumbnail(id: Id) -> Response:  # noqa: A002  as everywhere
         """Return the thumbnail of an image of the collection."""
         metadata = collection.metadata(id)
-        data = collection.thumbnails.get(metadata["uri"], str(metadata.get("sha256", "")))
+        decoding = collection.index.spec.decoding
+        data = collection.thumbnails.get(metadata["uri"], str(metadata.get("sha256", "")), decoding=decoding)
         return Response(data, media_type="image/jpeg", headers={"cache-control": CACHE_CONTROL})
 
     @app.get("/picture", response_class=Response, responses=PICTURE)
     def picture(id: Id, whole: Whole = False) -> Response:  # noqa: A002  as everywhere
         """Return an image of the collection, its longer side at most 1280 pixels; of a part the part alone."""
         uri = collection.metadata(id)["uri"]
-        return Response((draw_whole if whole else draw)(uri, PICTURE_PX), media_type="image/jpeg")
+        data = (draw_whole if whole else draw)(uri, PICTURE_PX, decoding=collection.index.spec.decoding)
+        return Response(data, media_type="image/jpeg")
 
     @app.get("/image", response_model=schemas.Image)
     def image(id: Id) -> dict[str, Any]:  # noqa: A002  as everywhere

@@ -30,21 +30,22 @@ class Thumbnails:
     def __init__(self, path: Path, *, limit_bytes: int = _LIMIT_BYTES) -> None:
         self._cache = SqliteCache(path, limit_bytes=limit_bytes, what="Thumbnails")
 
-    def get(self, uri: str, version: str) -> bytes:
+    def get(self, uri: str, version: str, *, decoding: str = "") -> bytes:
         """Return an image's thumbnail as a JPEG, upright.
 
         Args:
             uri: The image's URI.
             version: A text that changes with its bytes.
+            decoding: As of `draw`.
 
         Raises:
             ImageError: It is missing or broken, or `version` is a sha256 that its bytes no longer have.
         """
-        key = f"{version} {uri}"
+        key = f"{version} {uri}" + "".join(decoding.partition("+")[1:])  # with what else than the version it states
         cached = self._cache.get([key])
         if key in cached:
             return cached[key]
-        data = draw(uri, THUMBNAIL_PX, sha256=version)
+        data = draw(uri, THUMBNAIL_PX, sha256=version, decoding=decoding)
         self._cache.put({key: data})
         return data
 

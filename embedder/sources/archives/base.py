@@ -19,11 +19,12 @@ from frieze.embedder.sources.archives.compressed import open_archive
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.exclude import ExcludePatterns, is_hidden_path
 from frieze.embedder.sources.files import stat_uri, to_id, to_uri
-from frieze.embedder.sources.listing import ImageRecord, ListedImages, build_listing
+from frieze.embedder.sources.listing import ImageBatch, ImageRecord, ListedImages, build_listing
 from frieze.features import Failure
 
 _PARTNERS = "a description and its image share their names up to the first dot, as in WebDataset"
 _SAMPLES = "each image takes the description next to it, and none where that is ambiguous"
+_SMALL_BYTES = 1 << 16
 _INNER = re.compile(r"\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|tzst)$")
 _HINTS = {
     "archive inside": "Unpack the outer one, and pass the folder: unzip {path} -d FOLDER, or tar xf {path} -C FOLDER",
@@ -98,7 +99,7 @@ class Archive:
             self.fail(error.reason, error.message)
 
 
-FindImages = Callable[[Archive, BinaryIO], Iterator[ImageRecord]]
+FindImages = Callable[[Archive, BinaryIO], Iterator[ImageRecord | ImageBatch]]
 """Yields the images of an open archive; raises an ImageError where it is damaged. Offsets are in bytes."""
 
 
@@ -205,7 +206,7 @@ def _check_names(options: SourceOptions, keys: set[str]) -> None:
             )
 
 
-def _find(archive: Archive, find: FindImages) -> Iterator[ImageRecord]:
+def _find(archive: Archive, find: FindImages) -> Iterator[ImageRecord | ImageBatch]:
     with archive.record_errors():
         archive.stat = stat_uri(archive.uri)
         with open_archive(archive.uri, archive.options.max_bytes) as file:
@@ -239,9 +240,10 @@ class ByteRanges:
     def read(self, rows: Rows) -> Iterator[Content]:
         """Yield the content of each row."""
         self._unchanged = None
-        for row in rows:
+        places = (places[rows].tolist() for places in (self._numbers, self._offsets, self._sizes))
+        for number, offset, size_bytes in zip(*places, strict=True):
             try:
-                yield self._read(int(self._numbers[row]), int(self._offsets[row]), int(self._sizes[row]))
+                yield self._read(number, offset, size_bytes)
             except ImageError as error:
                 yield error
             except (OSError, MemoryError) as error:
@@ -280,10 +282,11 @@ def read_byte_range(file: BinaryIO, offset: int, size_bytes: int) -> bytes:
         OSError: The file can't be read.
     """
     file.seek(offset)
-    data = file.read(min(HEAD_BYTES, size_bytes))
-    if data and not is_image(data):  # a film named .jpg is not read to the end
+    data = file.read(size_bytes if size_bytes <= _SMALL_BYTES else HEAD_BYTES)
+    if data and not is_image(data[:HEAD_BYTES]):  # a film named .jpg is not read to the end
         raise unsupported_error(data)
-    data += file.read(size_bytes - len(data))
+    if len(data) < size_bytes:
+        data += file.read(size_bytes - len(data))
     if len(data) < size_bytes:
         raise ImageError("read", "truncated", f"the file ends after {len(data)} of the image's {size_bytes} bytes")
     return data

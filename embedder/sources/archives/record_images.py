@@ -12,7 +12,7 @@ from frieze.embedder.sources.archives.samples import encode_samples, stated_shap
 from frieze.embedder.sources.tables.column_names import IMAGE
 
 _IMAGE_FIRST = dict.fromkeys(IMAGE)
-_MIN_BYTES = 12
+MIN_BYTES = 12
 """No image file is smaller."""
 
 
@@ -74,7 +74,7 @@ def is_single(values: Any) -> bool:
 
 def is_known(features: dict[str, Any], data: bytes) -> bool:
     """Return whether bytes are an image, by their signature or by the shape that the record states."""
-    may_be_file = len(data) >= _MIN_BYTES  # most texts are shorter, and the signatures of a million cost minutes
+    may_be_file = len(data) >= MIN_BYTES  # most texts are shorter, and the signatures of a million cost minutes
     return (may_be_file and is_image(data)) or stated_shape(features, data) is not None
 
 

@@ -15,6 +15,8 @@ _ENCODED = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF")
 _HEIGHT = ("height", "image/height", "image_height", "rows")
 _WIDTH = ("width", "image/width", "image_width", "cols")
 _DEPTH = ("depth", "channels", "image/depth", "image/channels", "image_channels")
+SIZE_NAMES = frozenset((*_HEIGHT, *_WIDTH, *_DEPTH))
+"""Features that may state the shape of samples."""
 
 
 def encode_samples(samples: npt.NDArray[np.uint8]) -> bytes:

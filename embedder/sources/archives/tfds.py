@@ -41,6 +41,27 @@ class DatasetInfo:
         named = {name: values for name, values in named.items() if len(values) or len(features[name]) != 1}  # no class
         return named if self.split is None or "split" in named else named | {"split": [self.split.encode()]}
 
+    def translate_columns(self, features: Mapping[str, Any], n_records: int) -> dict[str, Any] | None:
+        """Return the features of many records as `translate` does; None where a number has no name.
+
+        Args:
+            features: Name -> a value of each record, texts or numbers.
+            n_records: How many there are.
+
+        >>> DatasetInfo({"label": ("cat", "dog")}, "train", "").translate_columns({"label": np.array([1, 0])}, 2)
+        {'label': ['dog', 'cat'], 'split': ['train', 'train']}
+        """
+        named = dict(features)
+        for name in features.keys() & self.classes:
+            values, names = features[name], self.classes[name]
+            if isinstance(values, np.ndarray) and values.dtype.kind == "i":
+                if values.min() < 0 or values.max() >= len(names):
+                    return None
+                named[name] = [names[value] for value in values.tolist()]
+        if self.split is not None and "split" not in named:
+            named["split"] = [self.split] * n_records
+        return named
+
     def _names(self, feature: str, values: Any) -> Any:
         """Return the names of some numbers; -1 is no class, and numbers without a name stay as they are."""
         names = self.classes[feature]

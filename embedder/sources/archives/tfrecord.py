@@ -1,17 +1,12 @@
-"""TFRecord files of `tf.train.Example` and `tf.train.SequenceExample`, listed and read without TensorFlow.
-
-Source: tensorflow/core/lib/io/record_writer.h (the framing).
-"""
+"""TFRecord files of `tf.train.Example` and `tf.train.SequenceExample`, listed and read without TensorFlow."""
 
 import contextlib
 import dataclasses
 import functools
 import io
-import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +17,15 @@ from frieze.embedder.images.signatures import HEAD_BYTES
 from frieze.embedder.sources.archives.base import Archive, ByteRanges, open_archives
 from frieze.embedder.sources.archives.compressed import borrow_archive, content_bytes, open_archive
 from frieze.embedder.sources.archives.example import Record, parse
+from frieze.embedder.sources.archives.record_frames import (
+    CHECKSUM,
+    DAMAGED,
+    FRAME,
+    Block,
+    find_frames,
+    read_block,
+    read_record_at,
+)
 from frieze.embedder.sources.archives.record_images import (
     RecordImage,
     find_images,
@@ -30,17 +34,13 @@ from frieze.embedder.sources.archives.record_images import (
     is_single,
     list_names,
 )
-from frieze.embedder.sources.archives.tfds import read_dataset_info
+from frieze.embedder.sources.archives.record_rows import alike_rows, to_columns, to_row
+from frieze.embedder.sources.archives.tfds import DatasetInfo, read_dataset_info
 from frieze.embedder.sources.base import File, Source, SourceOptions, read_error
 from frieze.embedder.sources.files import stat_uri
-from frieze.embedder.sources.listing import ImageRecord
-from frieze.embedder.sources.tables.column_names import LABEL, pop_label, pop_text
+from frieze.embedder.sources.listing import ImageBatch, ImageRecord
 
-_FRAME = struct.Struct("<QI")  # length and its checksum; the record and its checksum follow
-_CHECKSUM = struct.Struct("<I")
-_DAMAGED = "damaged archive"
 _MAX_FRAMES = 1 << 20
-_AHEAD_BYTES = 1 << 20
 
 
 def open_tfrecord(files: Sequence[File], source: str, options: SourceOptions) -> Source:
@@ -80,7 +80,7 @@ def read_record(uri: str, below: str) -> bytes:
     try:
         offset, size_bytes = _index(uri, stat_uri(uri))[int(number)]
         with borrow_archive(uri, MAX_BYTES) as file:
-            record = parse(_read(file, offset, size_bytes, MAX_BYTES))
+            record = parse(read_record_at(file, offset, size_bytes, MAX_BYTES))
         if frame.isdecimal() and not image_names(record.features, rest):
             images = {str(image.frame): image for image in find_images(record, feature or None)}
             return images[frame].encode()
@@ -96,51 +96,86 @@ def _index(uri: str, stat: tuple[int, int]) -> list[tuple[int, int]]:
     """Return offset and size of each record, cached until size or time change."""
     records: list[tuple[int, int]] = []
     with open_archive(uri, MAX_BYTES) as file, contextlib.suppress(ImageError):  # none after the damage is listed
-        records.extend(_records(file, content_bytes(file, stat[0])))
+        records.extend(find_frames(file, 0, 0, content_bytes(file, stat[0])))
     return records
 
 
-def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
-    with _reading_ahead(file) as ahead:
-        yield from _find_records(archive, ahead)
-
-
-@contextlib.contextmanager
-def _reading_ahead(file: BinaryIO) -> Iterator[BinaryIO]:
-    """Yield a file on disk with a buffer for many records, since a listing reads all of them, in order."""
-    if not (isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO)):
-        yield file
-        return
-    ahead = io.BufferedReader(file.raw, _AHEAD_BYTES)
-    try:
-        yield ahead
-    finally:
-        ahead.detach()  # the file stays its owner's
-
-
-def _find_records(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord]:
+def _find(archive: Archive, file: BinaryIO) -> Iterator[ImageRecord | ImageBatch]:
     info = read_dataset_info(archive.uri)
     if info is not None:
         archive.notes.add(info.note)
-    for number, (offset, size_bytes) in enumerate(_records(file, content_bytes(file, archive.stat[0]))):
-        try:
-            data = _read(file, offset, size_bytes, archive.options.max_bytes)
-            record = parse(data)
-        except ImageError as error:
-            if error.reason == _DAMAGED:  # and so is all that follows
-                raise
-            archive.fail(error.reason, error.message, below=f"/{number}")
+    if isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO):
+        yield from _find_on_disk(archive, file, info)
+        return
+    for number, (offset, size_bytes) in enumerate(find_frames(file, 0, 0, content_bytes(file, archive.stat[0]))):
+        with _record_failures(archive, number):
+            data = read_record_at(file, offset, size_bytes, archive.options.max_bytes)
+            yield from _find_images(archive, data, number, offset, info)
+
+
+def _find_on_disk(archive: Archive, file: BinaryIO, info: DatasetInfo | None) -> Iterator[ImageRecord | ImageBatch]:
+    """Yield the images of a file, whose records are read and parsed many at a time where they are alike."""
+    at, number, size_bytes, max_bytes = 0, 0, archive.stat[0], archive.options.max_bytes
+    while at < size_bytes:
+        block = read_block(file, at, max_bytes)
+        if len(block.starts):
+            yield from _find_in_block(archive, block, number, info)
+            at, number = block.end, number + len(block.starts)
             continue
-        archive.keys.update(record.features, record.frames)
-        image = None
-        for image in find_images(record, archive.options.image):
-            at = _location(image, data, offset)
-            described = image if info is None else image._replace(features=info.translate(image.features))
-            yield _to_record(archive, described, number, at)
-        if image is None:
-            archive.ignore("record without an image")
-        else:
-            _note_other_images(archive, record, image)
+        frame = next(find_frames(file, at, number, size_bytes), None)
+        if frame is None:  # the file has become shorter
+            return
+        with _record_failures(archive, number):
+            yield from _find_images(archive, read_record_at(file, *frame, max_bytes), number, frame[0], info)
+        at, number = sum(frame) + CHECKSUM.size, number + 1
+
+
+def _find_in_block(
+    archive: Archive, block: Block, number: int, info: DatasetInfo | None
+) -> Iterator[ImageRecord | ImageBatch]:
+    alike = alike_rows(archive, block, number, info)
+    row = 0
+    while row < len(block.starts):
+        if row in alike:
+            yield alike[row]
+            row += len(alike[row].images)
+            continue
+        start, size_bytes = int(block.starts[row]), int(block.sizes[row])
+        with _record_failures(archive, number + row):
+            if row in block.errors:
+                raise block.errors[row]
+            data = block.data[start : start + size_bytes]
+            yield from _find_images(archive, data, number + row, block.at + start, info)
+        row += 1
+
+
+@contextlib.contextmanager
+def _record_failures(archive: Archive, number: int) -> Iterator[None]:
+    """Record that a record can't be listed, unless all that follows is damaged, too."""
+    try:
+        yield
+    except ImageError as error:
+        if error.reason == DAMAGED:
+            raise
+        archive.fail(error.reason, error.message, below=f"/{number}")
+
+
+def _find_images(
+    archive: Archive, data: bytes, number: int, offset: int, info: DatasetInfo | None
+) -> Iterator[ImageRecord]:
+    """Yield the images of one record."""
+    record = parse(data)
+    archive.keys.update(record.features, record.frames)
+    image = None
+    for image in find_images(record, archive.options.image):
+        at = _location(image, data, offset)
+        features = image.features if info is None else info.translate(image.features)
+        columns = to_columns(features, archive.options)
+        yield to_row(archive, columns, number, image.frame, location=(len(image.data), at))
+    if image is None:
+        archive.ignore("record without an image")
+    else:
+        _note_other_images(archive, record, image)
 
 
 def _location(image: RecordImage, data: bytes, offset: int) -> int:
@@ -184,22 +219,6 @@ def _note_other_images(archive: Archive, record: Record, image: RecordImage) -> 
         )
 
 
-def _to_record(archive: Archive, image: RecordImage, number: int, offset: int) -> ImageRecord:
-    options = archive.options
-    frame = "" if image.frame is None else f"/{image.frame}"
-    below = f"/{number}{frame}" + ("" if options.image is None else f"/{options.image}")
-    named = (options.id, options.label)
-    pairs = ((name, _to_column(values, is_text=name in named)) for name, values in image.features.items())
-    columns = {name: values for name, values in pairs if values is not None}
-    stated_id = pop_text(columns, [options.id] if options.id else ())
-    label, label_from = None, None
-    if options.labels == "folder":
-        label, label_from = pop_label(columns, options.label, LABEL)
-    location = (len(image.data), archive.stat[1], archive.number, offset)
-    name = (stated_id or f"{archive.id}/{number}") + frame
-    return ImageRecord(name, archive.uri + below, label, *location, columns, label_from)
-
-
 class _Records(ByteRanges):
     """Reads encoded images as byte ranges, and bare samples by their record and frame."""
 
@@ -208,79 +227,10 @@ class _Records(ByteRanges):
         if offset >= 0:
             return super().read_range(file, offset, size_bytes)
         start, frame = divmod(-offset, _MAX_FRAMES)
-        file.seek(start - _FRAME.size)
-        (length, _) = _FRAME.unpack(file.read(_FRAME.size))
-        record = parse(_read(file, start, length, self.max_bytes))
+        file.seek(start - FRAME.size)
+        (length, _) = FRAME.unpack(file.read(FRAME.size))
+        record = parse(read_record_at(file, start, length, self.max_bytes))
         return next(image for image in find_images(record, self.image) if (image.frame or 0) == frame).encode()
-
-
-def _records(file: BinaryIO, size_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield offset and size of each record.
-
-    Raises:
-        ImageError: The file is damaged, or is no TFRecord file.
-        OSError: It can't be read.
-    """
-    at, number = 0, 0
-    while at < size_bytes:
-        file.seek(at)
-        frame = file.read(_FRAME.size)
-        if not frame:  # the end of compressed content
-            return
-        if len(frame) < _FRAME.size:
-            raise _damaged(number, at, "is cut short")
-        length, checksum = _FRAME.unpack(frame)
-        if checksum != masked_crc(frame[:8]):
-            raise _damaged(number, at, "is damaged, or the file is no TFRecord file")
-        if at + _FRAME.size + length + _CHECKSUM.size > size_bytes:
-            raise _damaged(number, at, "is cut short")
-        yield at + _FRAME.size, length
-        at, number = at + _FRAME.size + length + _CHECKSUM.size, number + 1
-
-
-def _damaged(number: int, at: int, what: str) -> ImageError:
-    return ImageError("list", _DAMAGED, f"record {number}, at byte {at}, {what}")
-
-
-def _read(file: BinaryIO, offset: int, size_bytes: int, max_bytes: int) -> bytes:
-    """Read a record.
-
-    Raises:
-        ImageError: The record is too large, or its checksum is wrong.
-    """
-    if size_bytes > max_bytes:
-        raise ImageError("read", "too large", f"the record has {size_bytes} bytes; the limit is {max_bytes}")
-    file.seek(offset)
-    record, checksum = file.read(size_bytes), file.read(_CHECKSUM.size)
-    if len(checksum) < _CHECKSUM.size:
-        raise ImageError("list", _DAMAGED, f"the record at byte {offset - _FRAME.size} is cut short")
-    if checksum != _CHECKSUM.pack(masked_crc(record)):
-        raise ImageError("list", "damaged record", "its bytes do not match its checksum")
-    return record
-
-
-def masked_crc(data: bytes) -> int:
-    """Return the masked CRC-32C checksum of a record.
-
-    Source: tensorflow/core/lib/hash/crc32c.h (the mask).
-
-    >>> hex(masked_crc(b"123456789"))
-    '0xc78ab0e5'
-    """
-    crc: int = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _to_column(values: Any, *, is_text: bool) -> Any:
-    """Convert the values of a feature for a column; None for bytes that are no text, unless the user says they are."""
-    if len(values) == 0:
-        return []  # without a type: the feature may have values in other records
-    if not isinstance(values, list):
-        return values
-    try:
-        return [value.decode(errors="backslashreplace" if is_text else "strict") for value in values]
-    except UnicodeDecodeError:
-        return None
 
 
 def _unwrap(images: pa.Table) -> pa.Table:

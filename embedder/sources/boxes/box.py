@@ -48,15 +48,17 @@ class Box:
     Attributes:
         image: The image's path or name, as the file has it.
         corner: Left, top, width and height in pixels of the upright image, edges rounded to the nearest pixel; or its
-            edges in shares.
+            edges in shares; None where these are no four numbers.
         label: None where there is none.
         columns: What else the file says of the box.
+        place: Where the file has it, for messages.
     """
 
     image: str
-    corner: Corner | Shares
+    corner: Corner | Shares | None
     label: str | None = None
     columns: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    place: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class BoxFile:
 
     Attributes:
         uri: Its path.
-        boxes: In the file's order, at least one.
+        boxes: In the file's order, at least one with numbers.
         notes: Sentences on what is not read, or read in a way the user may not expect.
         folder: Where boxes name images by their absolute paths without an extension, the folder that these begin with;
             else None.

@@ -13,6 +13,7 @@ from frieze.embedder.images.decode import (
     MIN_DRAFT_PX,
     VERSION,
     DecodeOptions,
+    current_decoding,
     decode_as,
     least_draft_px,
 )
@@ -32,6 +33,15 @@ _OLD = "pillow-draft-bilinear-2"
 _LEAST_DRAFT_PX = min(MIN_DRAFT_PX.values())
 _DECODINGS = tuple(f"{one}{stretch}" for one in (VERSION, _OLD) for stretch in ("", STRETCH))
 """Versions of decoding whose pixels may differ."""
+
+
+def in_full(decoding: str) -> DecodeOptions:
+    """Return how images of a table are decoded in full today, with its bands and its range of samples.
+
+    Args:
+        decoding: The version of decoding, as stored with the table; empty for the current one.
+    """
+    return WHOLE._replace(decoding=current_decoding(decoding))
 
 
 def name_part(image: str, box: Corner) -> str:

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import ImageError, InputError, Rows, counted
-from frieze.embedder.images.decode import MAX_PIXELS, DecodeOptions
+from frieze.embedder.images.decode import USUAL_LIMITS, DecodeOptions, Limits
+from frieze.embedder.images.decode_processes import TIMEOUT
 from frieze.embedder.sources.base import Content, Source
 from frieze.embedder.sources.boxes.box import Box, BoxFile, Corner, Shares
 from frieze.embedder.sources.boxes.crop import WHOLE_PX, crop_all, name_part
+from frieze.embedder.sources.boxes.crop_process import CropProcess
 from frieze.embedder.sources.boxes.sizes import read_sizes
 from frieze.embedder.sources.files import to_uri
 from frieze.embedder.sources.listing import deduplicate_ids, infer_array
@@ -27,43 +29,58 @@ _IMAGE_FOLDERS = ("images", "labels", "..")
 """Folders of YOLO's data sets that tell images from labels, and the way from one to the other."""
 
 
-def with_boxes(source: Source, file: BoxFile, *, max_pixels: int = MAX_PIXELS) -> Source:
+def with_boxes(source: Source, file: BoxFile, *, limits: Limits = USUAL_LIMITS) -> Source:
     """Replace each image of a source by its boxes.
 
     Args:
         source: The images.
         file: From `read_boxes`.
-        max_pixels: Largest width times height of an image.
+        limits: Which images are refused.
 
     Returns:
         A row a box, in the order of the images: its id is `IMAGE#x,y,w,h`, its label the box's; columns `image` (the
-        image's id), `box` (left, top, width, height) and the file's own follow. Images without a box are left out.
+        image's id), `box` (left, top, width, height) and the file's own follow. Images without a box are left out. A
+        box without four numbers is a failure.
 
     Raises:
         InputError: No box belongs to an image of the source.
     """
     owners = _find_images(source.listing.images, file)
     known = [(owner, box) for owner, box in zip(owners, file.boxes, strict=True) if owner is not None]
-    expanded = expand(source, known, what=f"Boxes of {file.uri}", max_pixels=max_pixels)
+    failures = _failures_without_numbers(source.listing.images, known, file.uri)
+    source = dataclasses.replace(
+        source, listing=dataclasses.replace(source.listing, failures=(*source.listing.failures, *failures))
+    )
+    with_numbers = [(owner, box) for owner, box in known if box.corner is not None]
+    expanded = expand(source, with_numbers, what=f"Boxes of {file.uri}", limits=limits)
     notes = [*file.notes]
     if len(known) < len(owners):
         notes.append(f"Boxes of images that the source does not have: {len(owners) - len(known):,}.")
     return dataclasses.replace(expanded, notes=(*expanded.notes, *notes))
 
 
-def expand(source: Source, known: Sequence[tuple[int, Box]], *, what: str, max_pixels: int = MAX_PIXELS) -> Source:
+def _failures_without_numbers(images: pa.Table, known: Sequence[tuple[int, Box]], uri: str) -> list[Failure]:
+    failed = [(owner, box) for owner, box in known if box.corner is None]
+    rows = images.take(pa.array([owner for owner, _ in failed], pa.int64())).to_pylist()
+    return [
+        Failure(row["id"], row["uri"], "list", "no box", f"{box.place} of {uri} has no box of four numbers")
+        for row, (_, box) in zip(rows, failed, strict=True)
+    ]
+
+
+def expand(source: Source, known: Sequence[tuple[int, Box]], *, what: str, limits: Limits = USUAL_LIMITS) -> Source:
     """Replace the images of a source by boxes of known rows, as `with_boxes` does.
 
     Args:
         source: The images.
-        known: The row of each box's image, and the box.
+        known: The row of each box's image, and the box, which has numbers.
         what: What the boxes are, for the notes.
-        max_pixels: Largest width times height of an image.
+        limits: Which images are refused.
     """
     images = source.listing.images
     known = sorted(known, key=lambda pair: pair[0])
     n_without = len(images) - len({row for row, _ in known})
-    placed, failures = _place(source, known, max_pixels)
+    placed, failures = _place(source, known, limits.max_pixels)
     rows, boxes, corners = (list(column) for column in zip(*placed, strict=True)) if placed else ([], [], [])
     table = _to_rows(images.take(pa.array(rows, pa.int64())), boxes, corners)
     kept, repeated = deduplicate_ids(table)
@@ -75,8 +92,9 @@ def expand(source: Source, known: Sequence[tuple[int, Box]], *, what: str, max_p
     listing = dataclasses.replace(
         source.listing, images=table.take(kept), failures=(*source.listing.failures, *failures)
     )
-    whole = DecodeOptions(WHOLE_PX, max_pixels)
-    reader = _Reader(source, np.array(rows, np.int64)[kept], [corners[row] for row in kept.tolist()], whole)
+    whole = DecodeOptions(WHOLE_PX, limits.max_pixels)
+    crop = crop_all if limits.image_timeout is None else CropProcess(limits).crop_all
+    reader = _Reader(source, np.array(rows, np.int64)[kept], [corners[row] for row in kept.tolist()], whole, crop)
     return dataclasses.replace(
         source, listing=listing, read=reader.read, read_as=reader.read_as, notes=(*source.notes, *notes)
     )
@@ -91,10 +109,11 @@ def _place(
     placed = []
     for row, box in known:
         size = sizes.get(row)
-        if not isinstance(box.corner, Shares):
+        if isinstance(box.corner, Shares):
+            if isinstance(size, tuple):
+                placed.append((row, box, box.corner.to_corner(size)))
+        elif box.corner is not None:
             placed.append((row, box, box.corner))
-        elif isinstance(size, tuple):
-            placed.append((row, box, box.corner.to_corner(size)))
     failed = [(row, size) for row, size in sizes.items() if isinstance(size, ImageError)]
     images = source.listing.images.take(pa.array([row for row, _ in failed], pa.int64())).to_pylist()
     return placed, [_failure(image, error) for image, (_, error) in zip(images, failed, strict=True)]
@@ -168,6 +187,9 @@ def _to_rows(images: pa.Table, boxes: Sequence[Box], corners: Sequence[Corner]) 
     return pa.table(columns)
 
 
+_Crop = Callable[[bytes, Sequence[Corner], DecodeOptions], Iterable[Content]]
+
+
 class _Reader:
     """Reads boxes: those of one image that follow each other share its bytes and, in a batch, its pixels.
 
@@ -176,21 +198,30 @@ class _Reader:
         owners: int64 [n], the row of each box's image.
         corners: Where each box lies.
         options: How images are decoded.
+        crop: Cuts the parts, as `crop_all` does.
     """
 
-    def __init__(self, source: Source, owners: Rows, corners: Sequence[Corner], options: DecodeOptions) -> None:
+    def __init__(
+        self,
+        source: Source,
+        owners: Rows,
+        corners: Sequence[Corner],
+        options: DecodeOptions,
+        crop: _Crop,
+    ) -> None:
         self._source = source
         self._owners = owners
         self._corners = corners
         self._options = options
         self._last: tuple[int, Content] | None = None
+        self._crop = crop
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_last": None}
 
     def read_as(self, options: DecodeOptions) -> Callable[[Rows], Iterator[Content]]:
         """Return `read` for a way of decoding."""
-        return _Reader(self._source, self._owners, self._corners, options).read
+        return _Reader(self._source, self._owners, self._corners, options, self._crop).read
 
     def read(self, rows: Rows) -> Iterator[Content]:
         """Yield the content of each box, as `Source.read` does."""
@@ -200,7 +231,10 @@ class _Reader:
             if isinstance(content, ImageError):
                 yield from [content] * len(boxes)
             else:
-                yield from crop_all(content, boxes, self._options)
+                for part in self._crop(content, boxes, self._options):
+                    if part is TIMEOUT and self._last is not None:
+                        self._last = self._last[0], TIMEOUT  # nor does it wait for its boxes in the next batch
+                    yield part
 
     def _read_images(self, images: Rows) -> Iterator[Content]:
         """Yield images; the first one may be the last one of the batch before, whose other boxes these are."""

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from frieze.core import InputError, Rows
-from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.decode import USUAL_LIMITS, Limits
 from frieze.embedder.sources.base import Source
 from frieze.embedder.sources.boxes.box import Box
 from frieze.embedder.sources.boxes.columns import note_shares, parse_box_columns
@@ -17,7 +17,7 @@ from frieze.features import LISTING, Failure, user_columns
 
 
 def with_column_boxes(
-    source: Source, box_columns: str, *, has_labels: bool = True, max_pixels: int = MAX_PIXELS
+    source: Source, box_columns: str, *, has_labels: bool = True, limits: Limits = USUAL_LIMITS
 ) -> Source:
     """Make each row of a table the box in four of its columns; rows of one image share its bytes.
 
@@ -25,7 +25,7 @@ def with_column_boxes(
         source: A table's images, a row a box.
         box_columns: The names of the four columns, as `parse_box_columns` takes them.
         has_labels: Whether the label of a row is its box's; else it is the image's.
-        max_pixels: Largest width times height of an image.
+        limits: Which images are refused.
 
     Returns:
         As `with_boxes`; a row without four numbers is a failure.
@@ -59,7 +59,7 @@ def with_column_boxes(
     )
     notes = (*source.notes, *([note_shares(source.listing.source)] if are_shares else []))
     once = dataclasses.replace(source, listing=listed, notes=notes, read=lambda rows: source.read(first[rows]))
-    return expand(once, known, what=f"Boxes of {source.listing.source}", max_pixels=max_pixels)
+    return expand(once, known, what=f"Boxes of {source.listing.source}", limits=limits)
 
 
 def _number_images(uris: Sequence[str]) -> tuple[Rows, list[int]]:

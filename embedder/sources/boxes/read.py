@@ -11,7 +11,7 @@ from xml.parsers import expat
 
 from frieze.core import InputError
 from frieze.embedder.sources.boxes import yolo
-from frieze.embedder.sources.boxes.box import Box, BoxFile, Corner, Shares, from_edges
+from frieze.embedder.sources.boxes.box import Box, BoxFile, Corner, from_edges
 from frieze.embedder.sources.boxes.columns import find_box_columns, note_shares
 from frieze.embedder.sources.tables.column_names import LABEL, PATH, choose_column
 from frieze.embedder.sources.tables.infer_types import infer_types
@@ -41,8 +41,8 @@ def read_boxes(path: str | Path) -> BoxFile:
         raise
     except _BROKEN as error:
         raise InputError(f"{path} can't be read as boxes: {type(error).__name__}: {error}.", hint=_HINT) from error
-    if not file.boxes:
-        raise InputError(f"{path} has no box.", hint=_HINT)
+    if all(box.corner is None for box in file.boxes):
+        raise InputError(f"{path} has no box of four numbers.", hint=_HINT)
     return file
 
 
@@ -80,12 +80,22 @@ def _of_coco(document: Mapping[str, Any]) -> Iterator[Box]:
     """Yield the boxes of COCO's `instances.json`; segmentations are not read."""
     images = {one["id"]: one["file_name"] for one in document["images"]}
     categories = {one["id"]: str(one["name"]) for one in document.get("categories", ())}
-    for one in document["annotations"]:
-        x, y, width, height = one["bbox"]
+    for at, one in enumerate(document["annotations"]):
         kept = {name: one[name] for name in ("id", "area", "iscrowd", "score") if name in one}
         columns = {f"annotation_{name}" if name == "id" else name: value for name, value in kept.items()}
         label = categories.get(one.get("category_id"))
-        yield Box(images[one["image_id"]], from_edges(x, y, x + width, y + height), label, columns)
+        yield Box(
+            images[one["image_id"]], _coco_corner(one.get("bbox")), label, columns, f"annotation {one.get('id', at)}"
+        )
+
+
+def _coco_corner(values: Any) -> Corner | None:
+    """Return a box; None where there are no four finite numbers, as in annotations of key points or captions."""
+    try:
+        x, y, width, height = values
+        return from_edges(x, y, x + width, y + height)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _of_labelme(document: Mapping[str, Any]) -> Iterator[Box]:
@@ -163,14 +173,14 @@ def _read_table(uri: str) -> BoxFile:
         list(zip(*(table[name].to_pylist() for name in columns.names), strict=True))
     )
     rest = [name for name in names if name not in (image, label, *columns.names)]
-    boxes = []
-    for at, (row, corner) in enumerate(zip(table.to_pylist(), corners, strict=True)):
-        box = _check_box(corner, uri, at)
-        boxes.append(Box(row[image], box, (row[label] or None) if label else None, {name: row[name] for name in rest}))
+    boxes = [
+        Box(
+            row[image],
+            corner,
+            (row[label] or None) if label else None,
+            {name: row[name] for name in rest},
+            f"row {at:,}",
+        )
+        for at, (row, corner) in enumerate(zip(table.to_pylist(), corners, strict=True), 1)
+    ]
     return BoxFile(uri, tuple(boxes), (note_shares(uri),) if are_shares else ())
-
-
-def _check_box(corner: Corner | Shares | None, uri: str, row: int) -> Corner | Shares:
-    if corner is None:
-        raise InputError(f"Row {row + 1:,} of {uri} has no box of four numbers.", hint="Remove the row, or mend it.")
-    return corner

@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 from frieze.core import InputError
-from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.decode import USUAL_LIMITS, Limits
 from frieze.embedder.sources.base import Source
 from frieze.embedder.sources.boxes.box import Box, Shares
 from frieze.embedder.sources.boxes.expand import expand
@@ -43,17 +43,17 @@ def _cut(n_tiles: int, overlap: Fraction) -> list[tuple[float, float]]:
     return [(float(start), float(start + side)) for start in starts]
 
 
-def with_tiles(source: Source, tiles: str, *, max_pixels: int = MAX_PIXELS) -> Source:
+def with_tiles(source: Source, tiles: str, *, limits: Limits = USUAL_LIMITS) -> Source:
     """Replace each image of a source by its tiles, as `with_boxes` does with boxes.
 
     Args:
         source: The images.
         tiles: As `parse_tiles` takes it.
-        max_pixels: Largest width times height of an image.
+        limits: Which images are refused.
 
     Raises:
         InputError: `tiles` is no choice of tiles.
     """
     places = parse_tiles(tiles)
     known = [(row, Box("", place)) for row in range(len(source.listing.images)) for place in places]
-    return expand(source, known, what="Tiles", max_pixels=max_pixels)
+    return expand(source, known, what="Tiles", limits=limits)

@@ -79,6 +79,8 @@ def pop_label(columns: dict[str, Any], option: str | None, common: Iterable[str]
     """
     for name in (*common, LABELS) if option is None else (option,):
         value = columns.get(name)
+        if value is None:  # most names, of millions of images
+            continue
         if isinstance(value, list | np.ndarray) and len(value) > 1:
             return None, name
         match = find_text(columns, [name])

@@ -47,7 +47,7 @@ def write_atlas(rows: ExportRows, out: Path, *, force: bool, vectors: bool) -> l
     points = project(table.embeddings(), np.arange(count), method="pca").positions if count else np.empty((0, 2), "f4")
     shown = set(evenly_spaced(np.arange(count), _MOST_PICTURES).tolist())
     schema, batches = ExportRows(table, rows.head, _OURS).batches()
-    writer = _Tables(points, ids, scores, shown)
+    writer = _Tables(points, ids, scores, shown, table.spec.decoding)
     empty = writer.to_table(RowBatch(schema.empty_table(), np.empty((0, rows.dim), np.float32)), 0)
     with terminal.spinner("Exporting"):
         write_table_file(out, empty.schema, writer.convert(batches))
@@ -58,8 +58,9 @@ def write_atlas(rows: ExportRows, out: Path, *, force: bool, vectors: bool) -> l
 class _Tables:
     """Makes tables with the columns of `_OURS`, and counts the pictures."""
 
-    def __init__(self, points: Floats, ids: Rows, scores: Floats, shown: set[int]) -> None:
+    def __init__(self, points: Floats, ids: Rows, scores: Floats, shown: set[int], decoding: str) -> None:
         self._points, self._ids, self._scores, self._shown = points, ids, scores, shown
+        self._decoding = decoding
         self.n_pictures = 0
 
     def convert(self, batches: Iterator[RowBatch]) -> Iterator[pa.Table]:
@@ -71,7 +72,8 @@ class _Tables:
     def to_table(self, batch: RowBatch, start: int) -> pa.Table:
         columns, end = batch.columns, start + len(batch.columns)
         uris = columns["uri"].to_pylist()
-        pictures = thumbnail_column([uri if start + i in self._shown else None for i, uri in enumerate(uris)], _SIDE_PX)
+        chosen = [uri if start + i in self._shown else None for i, uri in enumerate(uris)]
+        pictures = thumbnail_column(chosen, _SIDE_PX, decoding=self._decoding)
         self.n_pictures += len(pictures) - pictures.null_count
         pairs = zip(self._ids[start:end].tolist(), (1 - self._scores[start:end]).tolist(), strict=True)
         near = pa.array([{"ids": ids, "distances": distances} for ids, distances in pairs], _NEIGHBORS)

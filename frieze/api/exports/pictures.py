@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from frieze.core import InputError, count_cores, counted
+from frieze.reports.thumbnails import draw
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """Type of a column of images, as Hugging Face's libraries have it: the bytes, or the path of a file."""
 
 _WEB = ("http://", "https://")
-_QUALITY = 80
 
 
 def picture_path(uri: str) -> str | None:
@@ -59,27 +59,26 @@ def _image(uri: str) -> dict[str, Any] | None:
     return None if data is None else {"bytes": data, "path": None}
 
 
-def thumbnail_column(uris: Sequence[str | None], side_px: int) -> Any:
-    """Return a column of small JPEGs of type `IMAGE`; null for a null, and where an image can't be read."""
+def thumbnail_column(uris: Sequence[str | None], side_px: int, *, decoding: str) -> Any:
+    """Return a column of small JPEGs of type `IMAGE`; null for a null, a URL, and where an image can't be read.
+
+    Args:
+        uris: URIs.
+        side_px: The longer side.
+        decoding: As of `draw`.
+    """
+
+    def draw_one(uri: str | None) -> bytes | None:
+        if uri is None or uri.startswith(_WEB):
+            return None
+        try:
+            return draw(uri, side_px, decoding=decoding)
+        except InputError:
+            return None
+
     with ThreadPoolExecutor(count_cores(), thread_name_prefix="frieze-thumbnails") as pool:
-        images = pool.map(lambda uri: None if uri is None else _thumbnail(uri, side_px), uris)
+        images = pool.map(draw_one, uris)
         return pa.array([None if data is None else {"bytes": data, "path": None} for data in images], IMAGE)
-
-
-def _thumbnail(uri: str, side_px: int) -> bytes | None:
-    from PIL import Image, ImageOps
-
-    data, file = None if uri.startswith(_WEB) else read_picture(uri), io.BytesIO()
-    if data is None:
-        return None
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft("RGB", (side_px, side_px))
-            image.thumbnail((side_px, side_px))
-            ImageOps.exif_transpose(image).convert("RGB").save(file, "JPEG", quality=_QUALITY)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return file.getvalue()
 
 
 def note_on_missing(n_missing: int) -> list[str]:

@@ -73,6 +73,17 @@ def test_one_band_is_grey():
     assert np.array_equal(levels_of(written(cube), "+scale=0..1+bands=6"), expected)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("suffix", ["", "+scale=0..1", "+stretch"])
+@pytest.mark.parametrize("bands", ["", "+bands=4,3,2"])
+def test_no_values(value, suffix, bands):
+    """An image without a finite value, a tile without data, is a failure, not a black picture."""
+    shape = (8, 9, 7) if bands else (8, 9)
+    with pytest.raises(ImageError, match="every pixel is NaN or infinite") as caught:
+        levels_of(written(np.full(shape, value, "f4")), suffix + bands)
+    assert caught.value.reason == "no values"
+
+
 def test_bands_of_8_bits_stay():
     """Bands of 8 bits have their range, whatever scale is stated for deeper images."""
     cube = (CUBE * 255).astype("u1")

@@ -2,13 +2,10 @@
 
 import _thread
 import dataclasses
-import io
 import signal
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from frieze.core import InputError
 from frieze.embedder.images.decode import Limits
@@ -77,20 +74,11 @@ def test_interrupted(messy, embed, out, in_processes, interruptible):
     assert embed(messy, out)["rows"] == 8
 
 
-def hostile_jpeg(n_scans=3_000, side=1536):
-    """Return a progressive JPEG of very many scans: the file repeats its last one, and each costs a pass over it."""
-    out = io.BytesIO()
-    Image.fromarray(np.zeros((side, side, 3), np.uint8)).save(out, "JPEG", progressive=True)
-    data = out.getvalue()
-    last = data.rindex(b"\xff\xda")
-    return data[:last] + data[last:-2] * n_scans + data[-2:]
-
-
-def test_an_image_that_decodes_for_ever(messy, embed, out, tmp_path):
+def test_an_image_that_decodes_for_ever(hostile_jpeg, messy, embed, out, tmp_path):
     """It is a failure `timeout`, remembered with its limit; the other images of its batch are as ever."""
     expected = embed(messy, tmp_path / "plain.features")
     for name in ("b0.jpg", "b1.jpg"):
-        (messy / name).write_bytes(hostile_jpeg())
+        (messy / name).write_bytes(hostile_jpeg)
     actual = embed(messy, out, limits=Limits(image_timeout=0.5))
     assert actual["failures"] == expected["failures"] | {"timeout": 2}
     assert rows_of(out)[0] == rows_of(tmp_path / "plain.features")[0]

@@ -102,13 +102,21 @@ def test_stretched(tmp_path):
     assert (document["sampled"], document["changed"]) == (2, [])
 
 
-def test_limit_of_pixels(folder, tmp_path, capsys):
-    """The limit of pixels is that of the run, for the images that parts are cut from; one of seconds is not heeded."""
-    frieze.embed(folder / "in", tiles="1x2", out=tmp_path / "x", image_timeout=9, dry_run=True)
-    assert "it ends none of these images" in capsys.readouterr().err
+def test_limit_of_pixels(folder, tmp_path):
+    """The limit of pixels is that of the run, for the images that parts are cut from."""
     document = frieze.embed(folder / "in", tiles="1x2", out=tmp_path / "t", max_pixels=6399)
     assert (document["embedded"], document["failed"]) == (0, 12)
     assert frieze.embed(folder / "in", out=tmp_path / "t", max_pixels=6400)["embedded"] == 12
+
+
+@pytest.mark.slow
+def test_limit_of_seconds(hostile_jpeg, tmp_path):
+    """All parts of an image that takes too long to decode are failures; the others are embedded."""
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (80, 80), "red").save(tmp_path / "in/a.png")
+    (tmp_path / "in/b.jpg").write_bytes(hostile_jpeg)
+    document = frieze.embed(tmp_path / "in", tiles="2x2", out=tmp_path / "t", image_timeout=2, batch_size=3)
+    assert (document["rows"], document["failures"]) == (4, {"timeout": 4})
 
 
 def test_rerun(folder):

@@ -1,8 +1,17 @@
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from PIL import Image
 
+import frieze
+from frieze.api.confirming import find_copies
 from frieze.features import read_manifest
+from frieze.web.app import make_app
+from frieze.web.collection import open_collection
 
 
 @pytest.fixture
@@ -66,6 +75,53 @@ def test_bands(run, run_json, tmp_path):
     Image.fromarray((cube[1][..., [4, 3, 1]] * 255 + 0.5).astype("u1")).save(tmp_path / "query.png")
     (query,) = run_json("search", tmp_path / "i", tmp_path / "query.png", "-k", "1")[1]["queries"]
     assert (query["hits"][0]["id"], round(query["hits"][0]["score"], 4)) == ("1.tif", 1.0)
+
+
+@pytest.fixture(scope="module")
+def cubes(tmp_path_factory):
+    """An index and a table of the two halves of three floating-point images of seven bands: bands 5, 4, 2 are red."""
+    tifffile, folder = pytest.importorskip("tifffile"), tmp_path_factory.mktemp("cubes")
+    (folder / "in").mkdir()
+    for number in range(3):
+        cube = np.random.default_rng(number).uniform(0, 0.1, (64, 64, 7)).astype("f4")
+        cube[..., 4] += 0.8
+        tifffile.imwrite(folder / f"in/{number}.tif", cube, photometric="minisblack", planarconfig="contig")
+    frieze.embed(folder / "in", bands="5,4,2", scale="0..1", tiles="1x2", out=folder / "t")
+    frieze.index(folder / "t", out=folder / "i")
+    return folder
+
+
+def redness(jpeg):
+    """Return how much redder than green a picture is."""
+    pixels = np.asarray(Image.open(io.BytesIO(jpeg)), float).mean(axis=(0, 1))
+    return pixels[0] - pixels[1]
+
+
+def test_the_server_shows_bands(cubes, tmp_path):
+    """Thumbnails and pictures of parts and of their images show the bands and the range that the table states."""
+    collection = open_collection(cubes / "i", None, tmp_path / "thumbnails", find_duplicates=find_copies)
+    page = TestClient(make_app(collection), base_url="http://localhost:8501")
+    row = {"id": "0.tif#0,0,32,64"}
+    paths = (("/thumbnail", row), ("/thumbnail", row), ("/picture", row), ("/picture", row | {"whole": True}))
+    assert all(redness(page.get(path, params=asked).content) > 150 for path, asked in paths)
+    collection.close()
+
+
+def test_pages_show_bands(cubes, tmp_path):
+    """Pages of hits, of duplicates and of a map show them as well; each has pictures, and no reason for none."""
+    frieze.search(cubes / "i", "id:0.tif#0,0,32,64", k=3, html=tmp_path / "hits.html")
+    frieze.map(cubes / "t", out=tmp_path / "map.html")
+    pictures = {
+        name: re.findall('data:image/jpeg;base64,([^"]+)', (tmp_path / name).read_text())
+        for name in ("hits.html", "map.html")
+    }
+    assert {name: len(urls) for name, urls in pictures.items()} == {"hits.html": 6, "map.html": 6}
+    assert all(redness(base64.b64decode(one)) > 150 for urls in pictures.values() for one in urls)
+
+
+def test_copies_are_compared_by_their_bands(cubes):
+    """Images of bands are read for `duplicates`, too."""
+    assert frieze.duplicates(cubes / "i")["n_unreadable"] == 0
 
 
 def test_without_stretch_on_a_stretched_table(thermal, run, tmp_path):

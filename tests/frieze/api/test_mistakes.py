@@ -176,7 +176,7 @@ def test_omissions_are_reported(world, run, tmp_path, option):
     result = run("embed", images, "--out", tmp_path / "f", "--exclude", "*.gif", "--exclude", "9.*", option)
     assert result.stderr == (
         "Note: files that are no images and are ignored: 3 (1 OpenEXR, 2 .txt).\n"
-        "Note: OpenEXR pictures that are not read: 1; to have them: convert them to PNG or JPEG\n"
+        "Note: pictures that are not read, OpenEXR: 1; to have them: convert them to PNG or JPEG\n"
         "Note: --exclude '*.gif' leaves out nothing.\n"
     )
 

@@ -11,36 +11,15 @@ from PIL import Image
 
 from frieze.core import ImageError, InputError
 from frieze.embedder.sources import SourceOptions
-from frieze.embedder.sources.archives.tfrecord import masked_crc
 from frieze.embedder.sources.open import open_source, read_image
 from frieze.features import open_features
 
-KINDS = {bytes: ("bytes_list", "BytesList"), float: ("float_list", "FloatList"), int: ("int64_list", "Int64List")}
 OURS = ("id", "uri", "label", "size_bytes", "mtime_ns")
 
 
 def image(number):
     """Create bytes that pass for an image, others for each number."""
     return b"\xff\xd8\xff\xe0" + np.random.default_rng(number).bytes(200 + number)
-
-
-@pytest.fixture(scope="session")
-def write_records(tf):
-    """`write_records(path, records)`: TensorFlow's own writer, from dicts of one value or a list of them a feature."""
-
-    def to_feature(values):
-        values = values if isinstance(values, list) else [values]
-        field, message = KINDS[type(values[0]) if values else int]
-        return tf.train.Feature(**{field: getattr(tf.train, message)(value=values)})
-
-    def write(path, records):
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for record in records:
-                features = {name: to_feature(values) for name, values in record.items()}
-                writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
-        return path
-
-    return write
 
 
 @pytest.fixture
@@ -330,28 +309,28 @@ def test_several_images_a_record(listed):
     assert [read_image(row["uri"]) for row in rows(source)] == contents(source)
 
 
-def write_sequences(tf, path, *, context, lists):
-    """Write one SequenceExample of a context, and lists of one value a frame."""
+@pytest.fixture
+def write_sequences(tf, to_feature):
+    """`write_sequences(path, context, lists)`: one SequenceExample of these, and lists of one value a frame."""
 
-    def feature(value):
-        field, message = KINDS[type(value)]
-        return tf.train.Feature(**{field: getattr(tf.train, message)(value=[value])})
+    def write(path, context, lists):
+        frames = {name: tf.train.FeatureList(feature=map(to_feature, values)) for name, values in lists.items()}
+        example = tf.train.SequenceExample(
+            context=tf.train.Features(feature={name: to_feature(value) for name, value in context.items()}),
+            feature_lists=tf.train.FeatureLists(feature_list=frames),
+        )
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(example.SerializeToString())
+        return path
 
-    frames = {name: tf.train.FeatureList(feature=map(feature, values)) for name, values in lists.items()}
-    example = tf.train.SequenceExample(
-        context=tf.train.Features(feature={name: feature(value) for name, value in context.items()}),
-        feature_lists=tf.train.FeatureLists(feature_list=frames),
-    )
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(example.SerializeToString())
-    return path
+    return write
 
 
 @pytest.mark.parametrize("image_option", [None, "frames"])
-def test_sequence_examples(image_option, tf, tmp_path):
+def test_sequence_examples(image_option, write_sequences, tmp_path):
     """Each frame of a SequenceExample is a row, with its own values and those of the context."""
     lists = {"frames": [image(0), image(1), image(1)], "at": [0.5, 1.5, 2.5], "words": [b"other length"]}
-    path = write_sequences(tf, tmp_path / "a.tfrecord", context={"label": 7, "video": b"v"}, lists=lists)
+    path = write_sequences(tmp_path / "a.tfrecord", {"label": 7, "video": b"v"}, lists)
     source = open_source(str(path), SourceOptions(image=image_option))
     assert [(row["id"], row["label"]) for row in rows(source)] == [(f"a.tfrecord/0/{k}", "7") for k in range(3)]
     assert columns(source) == [{"at": at, "video": "v"} for at in (0.5, 1.5, 2.5)]
@@ -359,10 +338,10 @@ def test_sequence_examples(image_option, tf, tmp_path):
     assert [read_image(row["uri"]) for row in rows(source)] == contents(source)
 
 
-def test_sequence_with_an_image_in_its_context(tf, tmp_path):
+def test_sequence_with_an_image_in_its_context(write_sequences, tmp_path):
     """A SequenceExample of one image, such as one with the words of its caption, is that image with a list."""
     lists = {"caption": [3, 1, 2], "words": [b"a", b"red", b"bird"]}
-    path = write_sequences(tf, tmp_path / "a.tfrecord", context={"image/data": image(0)}, lists=lists)
+    path = write_sequences(tmp_path / "a.tfrecord", {"image/data": image(0)}, lists)
     source = open_source(str(path), SourceOptions())
     assert columns(source) == [{"caption": [3, 1, 2], "words": ["a", "red", "bird"]}]
     assert contents(source) == [image(0)]
@@ -440,30 +419,6 @@ def test_other_images_of_a_record(listed):
     (note,) = listed(records).notes
     assert note.startswith("Records hold other images beside image/encoded, which are not read: mask. Another is")
     assert listed(records, image="mask").notes == ()
-
-
-def plain_loop(data):
-    """Compute a masked CRC-32C bit by bit, as the standard has it."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
-
-
-@given(data=st.binary())
-@settings(max_examples=50, deadline=None)
-def test_checksum_agrees_with_a_plain_loop(data):
-    """The checksum of any bytes is that of a loop over their bits."""
-    assert masked_crc(data) == plain_loop(data)
-
-
-def test_checksum_of_the_standard():
-    """The checksum of RFC 3720's 32 ascending bytes is the one that it states, masked."""
-    crc = 0x46DD794E
-    assert masked_crc(bytes(range(32))) == ((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32
 
 
 def test_names_in_another_encoding(listed):

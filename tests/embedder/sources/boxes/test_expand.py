@@ -85,6 +85,16 @@ def test_repeated(shots):
     assert any("occur twice" in note for note in source.notes)
 
 
+def test_box_without_numbers(shots):
+    """A box without four numbers is a failure of its image that says where it stands; the others are rows."""
+    (shots / "boxes.csv").write_text("path,x,y,width,height\na.png,0,0,4,4\nb.png,0,,4,4\nz.png,0,nan,4,4\n")
+    listing = open_boxes(shots).listing
+    assert listing.images["id"].to_pylist() == ["cat/a.png#0,0,4,4"]
+    ((name, reason, message),) = [(one.id, one.reason, one.message) for one in listing.failures]
+    assert (name, reason) == ("dog/b.png", "no box")
+    assert message == f"row 2 of {shots}/boxes.csv has no box of four numbers"
+
+
 def test_other_images(shots):
     """Boxes of none of the images are refused; of one that is missing they are counted."""
     (shots / "boxes.csv").write_text("path,x,y,width,height\na.png,0,0,4,4\nz.png,0,0,4,4\n")

@@ -43,6 +43,17 @@ def test_same_box(name, tmp_path):
     assert (box.image, box.corner, box.label) == ("a.jpg", (1, 2, 3, 4), "cat")
 
 
+@pytest.mark.parametrize(
+    "bbox", [None, [], [1, 2, 3], [1, 2, float("nan"), 4], ["a", 2, 3, 4], [1, 2, float("inf"), 4]]
+)
+def test_coco_without_numbers(bbox, tmp_path):
+    """An annotation of COCO without a box is kept as such, with its id; the others are read."""
+    broken = COCO["annotations"][0] | {"id": 2, "bbox": bbox}
+    document = COCO | {"annotations": [broken, *COCO["annotations"]]}
+    first, second = read_boxes(write(tmp_path, "coco.json", json.dumps(document))).boxes
+    assert (first.corner, first.place, second.corner) == (None, "annotation 2", (1, 2, 3, 4))
+
+
 def test_columns(tmp_path):
     """What else COCO says of a box becomes columns; its outline does not."""
     (box,) = read_boxes(write(tmp_path, "coco.json", FILES["coco.json"])).boxes
