@@ -14,6 +14,7 @@ from frieze.classifiers.evaluation.predict import check_predictions, predict_fea
 from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.finetune import CHECKPOINT, FinetuneContext, finetune_head
 from frieze.classifiers.finetuning.warm_start import check_images, check_memory
+from frieze.classifiers.intervals import accuracy_interval, grouped_accuracy_interval
 from frieze.classifiers.label_audit.audit import audit_labels, check_audit
 from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
 from frieze.classifiers.registry import HEADS, name_head
@@ -55,6 +56,7 @@ __all__ = [
     "PooledFeatures",
     "SplitConfig",
     "StartWeights",
+    "accuracy_interval",
     "audit_labels",
     "check_audit",
     "check_backbone",
@@ -72,6 +74,7 @@ __all__ = [
     "fit_head",
     "fit_linear",
     "fit_path",
+    "grouped_accuracy_interval",
     "join_groups",
     "make_zero_shot_head",
     "name_head",

@@ -1,29 +1,37 @@
-"""Metrics of predicted probabilities: accuracy, F1, confidence intervals, calibration error, abstention."""
+"""Metrics of predicted probabilities: accuracy, F1, calibration error, abstention."""
 
 from typing import Any
 
 import numpy as np
 
 from frieze.classifiers.data.labelled_examples import Examples
+from frieze.classifiers.intervals import (
+    accuracy_interval,
+    f1_interval,
+    grouped_accuracy_interval,
+    grouped_f1_interval,
+)
 from frieze.core import Floats, Rows, Strings
 
 _N_BINS = 15
 _MAX_MISTAKES = 50
-_N_RESAMPLES = 1000
 
 
-def score(probabilities: Floats, labels: Strings, *, classes: Strings) -> dict[str, Any]:
+def score(probabilities: Floats, labels: Strings, *, classes: Strings, groups: Rows | None = None) -> dict[str, Any]:
     """Compute the metrics of predictions.
 
     Args:
         probabilities: float32 [N, C].
         labels: The true labels [N], each one of `classes`.
         classes: The C class names, sorted.
+        groups: int64 [N], equal for images that are alike, such as those of one site; None for images that have nothing
+            in common.
 
     Returns:
         `accuracy` and `macro_f1` (over the classes that occur in `labels`) in [0, 1], `confidence_interval` [low, high]
         of the accuracy, `baseline_accuracy` (of always predicting the commonest class of `labels`),
-        `macro_f1_interval`, `expected_calibration_error` in [0, 1].
+        `macro_f1_interval`, `expected_calibration_error` in [0, 1]; `interval_over`, what the intervals count:
+        `images`, or `groups` where one has several images; `n_test_groups`, None without groups.
     """
     from sklearn.metrics import f1_score
 
@@ -35,9 +43,25 @@ def score(probabilities: Floats, labels: Strings, *, classes: Strings) -> dict[s
         "accuracy": float(is_right.mean()),
         "baseline_accuracy": float(np.bincount(codes).max() / len(codes)),
         "macro_f1": float(macro_f1),
-        "macro_f1_interval": f1_interval(codes, predicted, n_classes=len(classes)),
-        "confidence_interval": accuracy_interval(int(is_right.sum()), len(is_right)),
         "expected_calibration_error": calibration_error(probabilities.max(axis=1), is_right),
+        **_intervals(codes, predicted, groups, n_classes=len(classes)),
+    }
+
+
+def _intervals(codes: Rows, predicted: Rows, groups: Rows | None, *, n_classes: int) -> dict[str, Any]:
+    n_groups = None if groups is None else len(np.unique(groups))
+    is_right = predicted == codes
+    if groups is None or n_groups == len(codes):
+        of_accuracy = accuracy_interval(int(is_right.sum()), len(codes))
+        of_f1 = f1_interval(codes, predicted, n_classes=n_classes)
+    else:
+        of_accuracy = grouped_accuracy_interval(is_right, groups)
+        of_f1 = grouped_f1_interval(codes, predicted, groups, n_classes=n_classes)
+    return {
+        "confidence_interval": of_accuracy,
+        "macro_f1_interval": of_f1,
+        "interval_over": "images" if n_groups in {None, len(codes)} else "groups",
+        "n_test_groups": n_groups,
     }
 
 
@@ -62,54 +86,6 @@ def abstention(
     on_test = float(is_right[is_covered].mean()) if is_covered.any() else None
     requested = {"precision": precision, "threshold": threshold}
     return requested | {"coverage": float(is_covered.mean()), "precision_on_test": on_test}
-
-
-def accuracy_interval(n_right: int, n_rows: int) -> list[float]:
-    """Compute the 95 % Wilson interval of an accuracy, as [low, high].
-
-    It is valid where every row is right or rows are few; the bootstrap would be certain there.
-
-    Source: Wilson 1927, Probable Inference, the Law of Succession, and Statistical Inference.
-
-    >>> [round(end, 2) for end in accuracy_interval(90, 100)], [round(end, 2) for end in accuracy_interval(2, 2)]
-    ([0.83, 0.94], [0.34, 1.0])
-    """
-    from scipy.stats import binomtest
-
-    interval = binomtest(n_right, n_rows).proportion_ci(method="wilson")
-    return [float(interval.low), float(interval.high)]
-
-
-def f1_interval(codes: Rows, predicted: Rows, *, n_classes: int) -> list[float]:
-    """Compute the 95 % interval of the macro F1 by the bootstrap: 1000 resamples of the rows, with a fixed seed.
-
-    Args:
-        codes: int64 [N], the true classes, N >= 1.
-        predicted: int64 [N].
-        n_classes: C.
-
-    Returns:
-        [low, high]; too narrow for few rows, and [1, 1] where all rows are right.
-
-    Source: Efron 1979, Bootstrap Methods (percentiles); rows of one true and one predicted class are drawn together.
-    """
-    cells, counts = np.unique(codes * n_classes + predicted, return_counts=True)
-    true, guessed = np.divmod(cells, n_classes)
-    drawn = np.random.default_rng(0).multinomial(
-        counts.sum(), counts / counts.sum(), size=_N_RESAMPLES
-    )  # [draws, cells]
-    n_true, n_guessed = (drawn @ _one_hot(column, n_classes) for column in (true, guessed))
-    hits = (drawn * (true == guessed)) @ _one_hot(true, n_classes)
-    f1 = 2 * hits / np.maximum(n_true + n_guessed, 1)
-    macro = (f1 * (n_true > 0)).sum(axis=1) / (n_true > 0).sum(axis=1)
-    return [float(end) for end in np.percentile(macro, [2.5, 97.5])]
-
-
-def _one_hot(columns: Rows, n_columns: int) -> Any:
-    """Return a sparse [n, n_columns] with a 1 in each row."""
-    from scipy.sparse import csr_array
-
-    return csr_array((np.ones(len(columns)), (np.arange(len(columns)), columns)), shape=(len(columns), n_columns))
 
 
 def calibration_error(confidences: Floats, is_right: Any) -> float:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
 _LOG = logging.getLogger("frieze")
+NOTES = logging.getLogger("frieze.notes")
+"""Of what the user may want to know, though nothing failed; the command line prints it as a note."""
 ProgressStep = Callable[[int, int], None]
 _quiet = contextvars.ContextVar("quiet", default=False)
 
@@ -201,15 +203,15 @@ def log_pixel_range(document: Mapping[str, Any]) -> None:
 def log_changes(document: dict[str, Any]) -> None:
     """Log which options a rerun took from the last run, which ones differ, and how many labels changed."""
     if document["remembered"]:
-        _LOG.warning("Note: as the last time: %s", to_command_line(document["remembered"]))
+        NOTES.warning("as the last time: %s", to_command_line(document["remembered"]))
     if document["changed"]:
         changes = document["changed"].items()
         before, now = ({name: change[when] for name, change in changes} for when in ("before", "now"))
-        _LOG.warning("Note: changed: %s; the last time it was: %s", to_command_line(now), to_command_line(before))
+        NOTES.warning("changed: %s; the last time it was: %s", to_command_line(now), to_command_line(before))
     if document.get("relabelled"):
         are_all = document["relabelled"] == document["unchanged"] > 1
         more = ", all images that were there: retrain heads on these labels" if are_all else ""
-        _LOG.warning("Note: relabelled %s%s.", f"{document['relabelled']:,}", more)
+        NOTES.warning("relabelled %s%s.", f"{document['relabelled']:,}", more)
 
 
 def escape_control_characters(text: str) -> str:

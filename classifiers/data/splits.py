@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from frieze.classifiers.config import MAX_SEED
 from frieze.classifiers.data.labelled_examples import Examples, column_of
-from frieze.classifiers.data.source_groups import columns_to_group_by
+from frieze.classifiers.data.source_groups import columns_to_group_by, number_wholes
 from frieze.core import InputError, Rows, Strings, counted
 from frieze.features import Features
 
@@ -293,6 +293,21 @@ def image_numbers(groups: Rows) -> Rows:
     singles = groups.max(initial=0) + 1 + np.arange(len(groups))
     numbers: Rows = np.unique(np.where(groups < 0, singles, groups), return_inverse=True)[1]
     return numbers
+
+
+def interval_groups(features: Features, examples: Examples, groups: Rows | None, chosen: Rows) -> Rows | None:
+    """Return the groups of held-out rows, which an interval counts, int64 [m]; None where it counts images.
+
+    Args:
+        features: The table.
+        examples: Its labelled rows.
+        groups: Their groups in the split, int64 [n]. Where None, frames of one file and parts of one image are groups.
+        chosen: int64 [m], positions of the held-out rows.
+    """
+    if groups is not None:
+        return groups[chosen]
+    numbers = number_wholes(features.rows)[examples.rows[chosen]]
+    return image_numbers(numbers) if (numbers >= 0).any() else None
 
 
 def fold_rows(codes: Rows, images: Rows, *, n_folds: int, seed: int) -> Rows:

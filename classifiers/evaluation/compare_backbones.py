@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from frieze.classifiers.data.splits import make_folds
-from frieze.classifiers.metrics import accuracy_interval
+from frieze.classifiers.intervals import accuracy_interval
 from frieze.classifiers.training.fit import HeadConfig, fit_head
 from frieze.core import Floats, Rows, Strings, unit_rows
 from frieze.features import top_k

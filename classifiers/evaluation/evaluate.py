@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, fold_label, labelled_rows
-from frieze.classifiers.data.source_groups import find_relatives
+from frieze.classifiers.data.source_groups import find_relatives, join_groups, number_wholes
+from frieze.classifiers.data.splits import SplitConfig, image_numbers, interval_groups
 from frieze.classifiers.metrics import score
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.classifiers.storage.head_json import NAME
 from frieze.classifiers.storage.split_file import StoredSplit, match_parts, read_split
-from frieze.core import InputError, Strings, counted, read_consistent, shorten
+from frieze.classifiers.training.notes import notes_on_interval
+from frieze.core import InputError, Rows, Strings, counted, read_consistent, shorten
 from frieze.features import Features
 
 _MAX_LABELS = 20
@@ -52,7 +54,8 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     is_named, is_copy, is_relative = _are_fitted(features, examples, split)
     is_fitted = is_named | is_copy | is_relative
     is_known = np.isin(examples.labels.astype(str), head.classes.astype(str))
-    chosen = examples.take(np.flatnonzero(~is_fitted & is_known))
+    scored = np.flatnonzero(~is_fitted & is_known)
+    chosen = examples.take(scored)
     unknown = Counter(examples.labels[~is_fitted & ~is_known].tolist())
     n_copies, n_relatives = int(is_copy.sum()), int(is_relative.sum())
     note = _note(len(chosen), n_named=int(is_named.sum()), n_copies=n_copies, n_relatives=n_relatives)
@@ -60,9 +63,11 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
     if not len(chosen):
         raise InputError(f"No row of {features.path} can be scored. {note}", hint=_hint(unknown, head.classes))
     probabilities = map_rows(head.probabilities, EmbeddingRows(features, chosen.rows))
+    groups = interval_groups(features, examples, _find_groups(head, features, examples, split), scored)
+    scores = score(probabilities, chosen.labels, classes=head.classes, groups=groups)
     return {
         **_of_training(head),
-        **score(probabilities, chosen.labels, classes=head.classes),
+        **scores,
         "n_test": len(chosen),
         "n_unlabelled": len(features) - len(examples),
         "n_copies": n_copies,
@@ -70,7 +75,7 @@ def evaluate_head(path: str | Path, features: Features) -> dict[str, Any]:
         "n_unknown_label": unknown.total(),
         "unknown_labels": dict(unknown.most_common(_MAX_LABELS)),
         "rows": "held-out" if is_fitted.any() else "all",
-        "note": note,
+        "note": " ".join([note, *_notes_on_groups(head, groups)]),
         "stale": head.staleness(),
         "seconds": time.perf_counter() - started,
     }
@@ -86,6 +91,27 @@ def _are_fitted(features: Features, examples: Examples, split: StoredSplit) -> t
     is_relative = find_relatives(features.rows, (str(row["id"]) for row in fitted))[examples.rows]
     is_new = np.array([part is None for part in parts], dtype=bool)  # rows of the split stay where it has them
     return is_named, is_copy, is_relative & is_new & ~is_copy
+
+
+def _find_groups(head: Head, features: Features, examples: Examples, split: StoredSplit) -> Rows | None:
+    """Return the groups of labelled rows by the column that the head was trained by, else as its split has them."""
+    column = head.document["split"].get("group")
+    if column in features.rows.column_names:
+        return SplitConfig(group=column).find_groups(features, examples)
+    stored = match_parts(split, examples, column="group")
+    numbers = np.array([-1 if number is None else number for number in stored], np.int64)
+    if (numbers < 0).all():
+        return None
+    return image_numbers(join_groups(numbers, number_wholes(features.rows)[examples.rows]))
+
+
+def _notes_on_groups(head: Head, groups: Rows | None) -> list[str]:
+    """Describe an interval over few groups, or over images where the head was trained by groups that are not known."""
+    column = head.document["split"].get("group")
+    if column is None or groups is not None:
+        return notes_on_interval(groups)
+    missing = "near-duplicates are not known here" if column == "duplicates" else f"the table has no column {column}"
+    return [f"The interval counts images, not groups: {missing}."]
 
 
 def _of_training(head: Head) -> dict[str, Any]:

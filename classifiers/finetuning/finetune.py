@@ -19,7 +19,7 @@ from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.config import FinetuneConfig
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows, match_width
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
-from frieze.classifiers.data.splits import Split, SplitConfig
+from frieze.classifiers.data.splits import Split, SplitConfig, interval_groups
 from frieze.classifiers.finetuning.devices import FLOAT32, Devices
 from frieze.classifiers.finetuning.head_layers import to_head, to_layers
 from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, Inputs, Read, augmentation, batches
@@ -31,7 +31,7 @@ from frieze.classifiers.registry import Classifier, name_of_kind
 from frieze.classifiers.storage.head_folder import BACKBONE_NAME, Head, check_head, finish_head, write_model
 from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.split_file import write_split
-from frieze.classifiers.training.notes import notes_on_split, split_gaps
+from frieze.classifiers.training.notes import notes_on_interval, notes_on_split, split_gaps
 from frieze.core import Floats, ModelError, Rows, counted, format_size, import_keras, new_folder, shorten
 from frieze.features import BackboneSpec, Features
 
@@ -131,7 +131,7 @@ def finetune_head(
     initial_head = warm_start(probe, features, examples, split, config=config, groups=groups)
     layers = to_layers(initial_head, features.spec.dim, norm=None if config.hidden is None else mean_norm(features))
     probe_table = match_width(features, context.backbone.maps, probe.spec.dim)
-    data = _Data(features, examples, split, unused, probe, probe_table)
+    data = _Data(features, examples, split, unused, probe, probe_table, groups)
     progress, devices = _learn(context, layers, data, config)
     is_better = progress.best_epoch > 0 or config.hidden is not None
     head = to_head(layers, initial_head) if is_better else probe.classifier
@@ -139,15 +139,15 @@ def finetune_head(
         _calibrate(head, context, data)
     test = _embed(context, examples.rows[split.test])
     probabilities, held_out = head.probabilities(test), examples.take(split.test)
-    figures = _figures(head, context.backbone, data, progress) | score(
-        probabilities, held_out.labels, classes=head.classes
-    )
+    figures = _figures(head, context.backbone, data, progress)
+    figures |= score(probabilities, held_out.labels, classes=head.classes, groups=data.test_groups)
     figures |= {"training_precision": devices.policy, "n_replicas": devices.n_replicas, "notes": _notes_on_others(data)}
     figures["notes"] += _notes(figures, is_new=config.hidden is not None) + notes_on_split(figures, split.method)
+    figures["notes"] += notes_on_interval(data.test_groups)
     with new_folder(out, replace=force) as folder:
         spec = context.save(folder / BACKBONE_NAME)
         model = write_model(folder, head)
-        write_split(folder, examples, split, unused)
+        write_split(folder, examples, split, unused, groups=groups)
         figures["seconds"] = time.perf_counter() - started
         head_json = _head_json(data, figures, spec, config, context.options) | {"model": model}
         full_report = figures | report(probabilities, held_out, classes=head.classes)
@@ -165,6 +165,7 @@ class _Data:
     unused: Rows
     probe: Head
     probe_table: Features  # with the width of the probe
+    groups: Rows | None
 
     @functools.cached_property
     def codes(self) -> Rows:
@@ -172,12 +173,17 @@ class _Data:
         known = {name: code for code, name in enumerate(self.probe.classes)}
         return np.array([known.get(label, -1) for label in self.examples.labels])
 
+    @functools.cached_property
+    def test_groups(self) -> Rows | None:
+        """The group of each test row, int64 [m]; None for single rows."""
+        return interval_groups(self.features, self.examples, self.groups, self.split.test)
+
     @property
     def probe_scores(self) -> dict[str, Any]:
         """The probe's figures on the test rows; its stored ones may include rows that are removed since."""
         held_out = self.examples.take(self.split.test)
         probabilities = map_rows(self.probe.probabilities, EmbeddingRows(self.probe_table, held_out.rows))
-        return score(probabilities, held_out.labels, classes=self.probe.classes)
+        return score(probabilities, held_out.labels, classes=self.probe.classes, groups=self.test_groups)
 
 
 def _learn(context: FinetuneContext, layers: Any, data: _Data, config: FinetuneConfig) -> tuple[TrainingState, Devices]:

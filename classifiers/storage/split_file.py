@@ -1,6 +1,6 @@
 """split.parquet: which images a head was fitted on, which were held out, and how to find them again in a table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,22 @@ from frieze.classifiers.storage.head_json import NAME, broken_head_error, check_
 from frieze.core import Rows, Strings, read_consistent
 
 SPLIT_NAME = "split.parquet"
-StoredSplit = list[dict[str, str | None]]
-"""`id`, `sha256` (None where unknown) and `part` (`train`, `validation`, `test` or `unused`) of each row."""
+StoredSplit = list[dict[str, Any]]
+"""`id`, `sha256` (None where unknown) and `part` (`train`, `validation`, `test` or `unused`) of each row; the number of
+its `group` where groups were kept together."""
 
 
-def write_split(folder: Path, examples: Examples, split: Split, unused: Rows) -> None:
+def write_split(folder: Path, examples: Examples, split: Split, unused: Rows, *, groups: Rows | None = None) -> None:
     """Write split.parquet: `id`, `sha256` and `part` (`train`, `validation`, `test` or `unused`) of each split row.
+
+    With groups there is a column `group`, too.
 
     Args:
         folder: The folder of the head.
         examples: The labelled rows.
         split: Positions in `examples`.
         unused: int64, positions of training rows that the few-shot draw left out.
+        groups: int64 [n], the group of each labelled row; None for single rows.
     """
     parts = np.full(len(examples), None, dtype=object)
     for part, rows in (
@@ -36,7 +40,8 @@ def write_split(folder: Path, examples: Examples, split: Split, unused: Rows) ->
     ):
         parts[rows] = part
     columns = {name: examples.column(name) for name in ("id", "sha256")}
-    table = pa.table(columns | {"part": pa.array(parts, pa.string())})
+    numbers = {} if groups is None else {"group": pa.array(groups, pa.int64())}
+    table = pa.table(columns | {"part": pa.array(parts, pa.string())} | numbers)
     pq.write_table(table.filter(table["part"].is_valid()), folder / SPLIT_NAME)
 
 
@@ -59,27 +64,35 @@ def read_split_ids(path: Path) -> pa.ChunkedArray:
 
 
 def _read_split(path: Path) -> StoredSplit:
-    rows: StoredSplit = _read_columns(path, ["id", "sha256", "part"], pa.Table.to_pylist)
+    rows: StoredSplit = _read_columns(path, ["id", "sha256", "part"], pa.Table.to_pylist, may_have=["group"])
     return rows
 
 
-def _read_columns(path: Path, names: list[str], to_result: Callable[[pa.Table], Any]) -> Any:
+def _read_columns(
+    path: Path, names: list[str], to_result: Callable[[pa.Table], Any], *, may_have: Sequence[str] = ()
+) -> Any:
     check_head_file(path, SPLIT_NAME)
     try:
-        return to_result(pq.read_table(path / SPLIT_NAME).select(names))
+        table = pq.read_table(path / SPLIT_NAME)
+        return to_result(table.select([*names, *(name for name in may_have if name in table.column_names)]))
     except (pa.ArrowException, KeyError, MemoryError, OSError, ValueError) as error:
         raise broken_head_error(path / SPLIT_NAME, error) from error
 
 
-def match_parts(split: StoredSplit, examples: Examples) -> Strings:
+def match_parts(split: StoredSplit, examples: Examples, *, column: str = "part") -> Strings:
     """Return the stored part of each labelled row [n]; None where the split does not have this image.
 
     An image is the same if its id is, and its sha256 where both are known.
+
+    Args:
+        split: As stored.
+        examples: The labelled rows.
+        column: What to return instead: `group`, None for a split without groups.
     """
     stored = {row["id"]: row for row in split}
     parts = np.full(len(examples), None, dtype=object)
     for position, (name, sha256) in enumerate(zip(examples.ids, examples.sha256, strict=True)):
         row = stored.get(name)
         if row is not None and (None in (sha256, row["sha256"]) or sha256 == row["sha256"]):
-            parts[position] = row["part"]
+            parts[position] = row.get(column)
     return parts

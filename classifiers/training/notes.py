@@ -9,7 +9,9 @@ from frieze.classifiers.data.labelled_examples import Examples, similar_labels
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.registry import Classifier
 from frieze.classifiers.training.hyperparameters import Tuned
-from frieze.core import Rows, counted, shorten
+from frieze.core import Rows, shorten
+
+_FEW_GROUPS = 10
 
 
 def split_gaps(examples: Examples, split: Split) -> dict[str, Any]:
@@ -50,23 +52,23 @@ def notes_on_split(gaps: dict[str, Any], method: str) -> list[str]:
     return [describe(gaps[name]) for name, describe in sentences.items() if gaps.get(name)]
 
 
-def notes_on_groups(groups: Rows | None, test: Rows) -> list[str]:
-    """Describe held-out rows that come in few groups, by which their interval is too narrow.
+def notes_on_interval(groups: Rows | None) -> list[str]:
+    """Describe an interval over few groups.
 
     Args:
-        groups: int64 [n], the group of each labelled row; None for single rows.
-        test: Positions of the held-out rows.
+        groups: int64 [m], the group of each held-out row; None for single rows.
 
-    >>> notes_on_groups(np.array([7, 7, 7, 8]), np.array([0, 1, 2]))[0].partition(":")[0]
-    'The 3 held-out images are of 1 group'
-    >>> notes_on_groups(np.array([7, 8]), np.array([0]))
+    >>> notes_on_interval(np.array([7, 7, 7, 8]))
+    ['The held-out images are of 2 groups: an interval over so few is rough.']
+    >>> notes_on_interval(np.array([7, 8]))
     []
     """
-    n_groups = 0 if groups is None else len(np.unique(groups[test]))
-    if not 0 < 2 * n_groups <= len(test):
+    n_groups = 0 if groups is None else len(np.unique(groups))
+    if groups is None or n_groups >= min(_FEW_GROUPS, len(groups)):
         return []
-    held_out = f"The {counted(len(test), 'held-out image')} are of {counted(n_groups, 'group')}"
-    return [f"{held_out}: for images of other groups the accuracy is less sure than its interval."]
+    if n_groups == 1:
+        return ["The held-out images are of 1 group: how well other groups are predicted is not known."]
+    return [f"The held-out images are of {n_groups} groups: an interval over so few is rough."]
 
 
 def notes_on_labels(labels: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, count_constant, load_or_stream, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
-from frieze.classifiers.data.splits import Split, SplitConfig, few_shot_figures, split_stratified
+from frieze.classifiers.data.splits import Split, SplitConfig, few_shot_figures, interval_groups, split_stratified
 from frieze.classifiers.metrics import abstention, report, score
 from frieze.classifiers.registry import Classifier, kind_of_head
 from frieze.classifiers.storage.head_folder import check_head, finish_head, write_model
@@ -17,7 +17,7 @@ from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.fit import HeadConfig, MemoryBudget, find_threshold, fit_split, name_hyperparameter
 from frieze.classifiers.training.hyperparameters import Tuned
-from frieze.classifiers.training.notes import notes_on_folds, notes_on_groups, notes_on_split, split_gaps
+from frieze.classifiers.training.notes import notes_on_folds, notes_on_interval, notes_on_split, split_gaps
 from frieze.classifiers.training.start_weights import check_start, describe_start
 from frieze.core import Floats, Rows, new_folder, peak_memory
 from frieze.features import Features
@@ -59,11 +59,10 @@ def train_head(
     train = _load_train(config, features, examples, split)
     classifier, tuned = fit_split(config, train.rows, examples.labels, split, groups)
     held_out, probabilities = examples.take(split.test), _test_probabilities(classifier, features, examples, split)
-    figures = _figures(config, classifier, tuned, split) | {
-        "n_unlabelled": len(features) - len(examples),
-        **_training_gaps(classifier, tuned, train, examples, whole, groups),
-        **score(probabilities, held_out.labels, classes=classifier.classes),
-    }
+    held_out_groups = interval_groups(features, examples, groups, split.test)
+    figures = _figures(config, classifier, tuned, split) | {"n_unlabelled": len(features) - len(examples)}
+    figures |= _training_gaps(classifier, tuned, train, examples, whole, held_out_groups)
+    figures |= score(probabilities, held_out.labels, classes=classifier.classes, groups=held_out_groups)
     if draws and split_config.shots:
         others = [_accuracy(config, features, examples, draw, groups) for draw in draws]
         figures["shots"] = few_shot_figures(split_config.shots, [figures["accuracy"], *others])
@@ -74,7 +73,8 @@ def train_head(
         figures["naive_accuracy"] = _ungrouped_accuracy(config, split_config, features, examples)
     with new_folder(out, replace=force) as folder:
         model = write_model(folder, classifier)
-        write_split(folder, examples, split, np.setdiff1d(whole.fit_and_validation, split.fit_and_validation))
+        unused = np.setdiff1d(whole.fit_and_validation, split.fit_and_validation)
+        write_split(folder, examples, split, unused, groups=groups)
         figures |= {"peak_memory_bytes": peak_memory(), "seconds": time.perf_counter() - started}
         head_json = describe_head(features, figures, config.to_json(), split=split_config.to_json(split), model=model)
         full_report = figures | report(probabilities, held_out, classes=classifier.classes)
@@ -122,7 +122,12 @@ def _test_probabilities(classifier: Classifier, features: Features, examples: Ex
 
 
 def _training_gaps(
-    classifier: Classifier, tuned: Tuned, train: _TrainRows, examples: Examples, whole: Split, groups: Rows | None
+    classifier: Classifier,
+    tuned: Tuned,
+    train: _TrainRows,
+    examples: Examples,
+    whole: Split,
+    held_out_groups: Rows | None,
 ) -> dict[str, Any]:
     """Return the gaps of the figures and notes about the fit."""
     n, dim = train.rows.shape
@@ -133,7 +138,7 @@ def _training_gaps(
         notes.append(f"Columns with the same value in every training embedding: {train.n_constant:,} of {dim:,}.")
     gaps = split_gaps(examples, whole)
     notes += [*train.budget.notes, *notes_on_folds(classifier, tuned), *notes_on_split(gaps, whole.method)]
-    notes += notes_on_groups(groups, whole.test)
+    notes += notes_on_interval(held_out_groups)
     return gaps | {"constant": train.n_constant, "unjudged": tuned.unjudged, "notes": notes}
 
 

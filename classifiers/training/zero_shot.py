@@ -12,12 +12,13 @@ import numpy as np
 from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
-from frieze.classifiers.data.splits import Split, SplitConfig
+from frieze.classifiers.data.splits import Split, SplitConfig, interval_groups
 from frieze.classifiers.kinds.linear import LinearHead
 from frieze.classifiers.metrics import report, score
 from frieze.classifiers.storage.head_folder import check_head, finish_head, write_model
 from frieze.classifiers.storage.head_json import ZERO_SHOT, describe_head
 from frieze.classifiers.storage.split_file import write_split
+from frieze.classifiers.training.notes import notes_on_interval
 from frieze.core import Floats, InputError, Strings, counted, new_folder, shorten
 from frieze.features import Features
 
@@ -30,6 +31,8 @@ _FIGURES = (
     "macro_f1_interval",
     "confidence_interval",
     "expected_calibration_error",
+    "interval_over",
+    "n_test_groups",
 )
 
 
@@ -108,7 +111,9 @@ def make_zero_shot_head(
         _calibrate(head, features, examples.take(split.fit))
         held_out = examples.take(split.test)
         probabilities = map_rows(head.probabilities, EmbeddingRows(features, held_out.rows))
-        figures |= score(probabilities, held_out.labels, classes=classes)
+        groups = interval_groups(features, examples, None, split.test)
+        figures |= score(probabilities, held_out.labels, classes=classes, groups=groups)
+        figures["notes"] += notes_on_interval(groups)
         full_report = report(probabilities, held_out, classes=classes)
     with new_folder(out, replace=force) as folder:
         stored = write_model(folder, head)

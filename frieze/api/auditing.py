@@ -1,6 +1,5 @@
 """`frieze.audit`: near-duplicates and neighbours come from a temporary index, the rest from the heads."""
 
-import logging
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,6 @@ from frieze.reports.html import check_page, shown_as
 
 if TYPE_CHECKING:
     from frieze.classifiers import Neighbourhood
-
-_LOG = logging.getLogger("frieze")
 
 
 def audit(
@@ -66,7 +63,7 @@ def audit(
     label_info["label_notes"] += frieze.classifiers.notes_on_labels(filter(None, table.labels))
     columns = cut_columns(table)
     if columns:
-        _LOG.warning("Note: %s are judged without each other, as near-duplicates are.", cut_rows(columns))
+        terminal.NOTES.warning("%s are judged without each other, as near-duplicates are.", cut_rows(columns))
     near, min_score = _neighbourhood(table, findings_path, min_score)
     rows: list[Finding] = []
     with terminal.spinner("Auditing"):

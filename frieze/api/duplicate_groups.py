@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,6 @@ from frieze.features import Features
 if TYPE_CHECKING:
     from frieze.classifiers import SplitConfig
     from frieze.indexing import Index
-
-_LOG = logging.getLogger("frieze")
 
 
 @contextlib.contextmanager
@@ -88,8 +85,8 @@ def find_duplicate_groups(index: "Index", *, min_score: float | None = None) -> 
     if not can_compare() or document["n_unreadable"]:
         sets = _join_sets([*sets, *document["look_alikes"]])
         for note in document["notes"]:
-            _LOG.warning("Note: %s", note)
-        _LOG.warning("Note: images that look alike count as duplicates here.")
+            terminal.NOTES.warning("%s", note)
+        terminal.NOTES.warning("images that look alike count as duplicates here.")
     # Numbered by their first rows: scores of equally tight sets differ by rounding.
     for number, group in enumerate(sorted(sorted(rows[name] for name in one["ids"]) for one in sets)):
         groups[group] = number
@@ -145,7 +142,7 @@ def keep_together(config: "SplitConfig", table: Features) -> "SplitConfig":
     columns = cut_columns(table)
     if not columns:
         return config
-    _LOG.warning("Note: %s stay on one side of the split, as with `group='%s'`.", cut_rows(columns), columns[0])
+    terminal.NOTES.warning("%s stay on one side of the split, as with `group='%s'`.", cut_rows(columns), columns[0])
     return dataclasses.replace(config, group=columns[0])
 
 
@@ -158,8 +155,8 @@ def _note_divided(table: Features, column: str) -> None:
         return
     n_divided, n_wholes = frieze.classifiers.count_divided(table.rows, column)
     if n_divided:
-        _LOG.warning(
-            "Note: %s have several values of `%s` (%s of %s), so that they may be on both sides of the split.",
+        terminal.NOTES.warning(
+            "%s have several values of `%s` (%s of %s), so that they may be on both sides of the split.",
             cut_rows(columns),
             column,
             f"{n_divided:,}",

@@ -283,8 +283,8 @@ def _validation_split(table: stored.Features, work: Path, probe: "Head") -> "Spl
     if group is None:
         return None
     if group != "duplicates" and group not in table.rows.column_names:
-        _LOG.warning(
-            "Note: the images have no column %s now, which kept the probe's test images apart: for validation images of"
+        terminal.NOTES.warning(
+            "the images have no column %s now, which kept the probe's test images apart: for validation images of"
             " one group may be trained on.",
             group,
         )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,6 @@ from frieze.reports.html import PAGE_NAME, head_page
 if TYPE_CHECKING:
     from frieze.classifiers import StartWeights
     from frieze.embedder import JobOptions
-
-_LOG = logging.getLogger("frieze")
 
 
 def train(
@@ -331,8 +328,8 @@ def _note_parts(head: Path) -> None:
 
     ids = frieze.classifiers.read_split_ids(head)
     if 2 * count_boxes(ids) > len(ids):
-        _LOG.warning(
-            "Note: the head was trained on parts of images, and sees whole ones here. For their parts embed them first,"
+        terminal.NOTES.warning(
+            "the head was trained on parts of images, and sees whole ones here. For their parts embed them first,"
             " as its table was (`frieze embed` with --boxes or --tiles), then predict on that table."
         )
 

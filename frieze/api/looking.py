@@ -1,7 +1,6 @@
 """`frieze.look`: a folder of pictures, embedded, indexed and opened in the browser."""
 
 import hashlib
-import logging
 import os
 import sys
 import webbrowser
@@ -10,14 +9,13 @@ from typing import Any, NamedTuple
 
 import platformdirs
 
+from frieze import terminal
 from frieze.api.folder_kinds import ARTICLES, folder_kind
 from frieze.api.paths import to_local_path
 from frieze.api.searching import index
 from frieze.api.serving import check_libraries, serve_at
 from frieze.api.tables import embed
 from frieze.core import InputError, counted
-
-_LOG = logging.getLogger("frieze")
 
 
 class Collection(NamedTuple):
@@ -105,7 +103,7 @@ def _find_place(pictures: Path) -> Path:
             f"Neither {pictures.parent} nor {place.parent} can be written: {error.strerror}.",
             hint=f"Type: frieze embed {pictures} --out FEATURES",
         ) from error
-    _LOG.warning("Note: %s can't be written: the table and the index are in %s.", pictures.parent, place.parent)
+    terminal.NOTES.warning("%s can't be written: the table and the index are in %s.", pictures.parent, place.parent)
     return place
 
 

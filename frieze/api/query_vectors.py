@@ -1,7 +1,6 @@
 """Queries of a search -> query vectors."""
 
 import functools
-import logging
 import numbers
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from frieze.embedder import TextEncoder
     from frieze.indexing import Index
 
-_LOG = logging.getLogger("frieze")
 _ID = "id:"
 _VECTOR_AXES = (1, 2)  # one vector [D], or several [n, D]
 _FILE_HINT = "Save float vectors [n, D] with numpy.save('FILE.npy', vectors)."
@@ -147,7 +145,7 @@ def _embed_images(index: "Index", images: Sequence[tuple[str, Any]], *, where: s
     with terminal.spinner("Loading the backbone"):
         backbone = frieze.embedder.reopen_backbone(index.spec, where=where)
         embedded = frieze.embedder.embed_images(
-            values, backbone, names=names, warn=lambda note: _LOG.warning("Note: %s", note)
+            values, backbone, names=names, warn=lambda note: terminal.NOTES.warning("%s", note)
         )
         return list(embedded)
 

@@ -82,6 +82,15 @@ class SearchResult(dict[str, Any]):
         rows = hit_rows(self)
         return import_library("pandas").DataFrame(rows, columns=None if rows else HITS.names)
 
+    def to_polars(self) -> Any:
+        """Return a polars.DataFrame with the rows and columns of `to_pandas`.
+
+        Raises:
+            InputError: Polars is not installed.
+        """
+        polars, rows = import_library("polars"), hit_rows(self)
+        return polars.DataFrame(rows, infer_schema_length=None) if rows else polars.from_arrow(HITS.empty_table())
+
 
 def _strip(of_query: dict[str, Any]) -> str:
     """Return the HTML of a query and its first hits, each with its score and label."""
@@ -108,9 +117,21 @@ class Predictions(dict[str, Any]):
         Raises:
             InputError: They are in a file, or pandas is not installed.
         """
+        return import_library("pandas").DataFrame(self._rows())
+
+    def to_polars(self) -> Any:
+        """Return a polars.DataFrame with the rows and columns of `to_pandas`.
+
+        Raises:
+            InputError: They are in a file, or Polars is not installed.
+        """
+        return import_library("polars").DataFrame(self._rows(), infer_schema_length=None)
+
+    def _rows(self) -> list[dict[str, Any]]:
         if "predictions" not in self:
             raise InputError(f"The predictions are in {self['out']}.", hint="Read that file, or predict without `out`.")
-        return import_library("pandas").DataFrame(self["predictions"])
+        rows: list[dict[str, Any]] = self["predictions"]
+        return rows
 
 
 def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:

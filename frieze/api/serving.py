@@ -15,6 +15,8 @@ from frieze.api.paths import to_local_path
 from frieze.core import InputError, counted
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from frieze.web.collection import Collection
 
 PORT = 8501
@@ -114,14 +116,22 @@ def _run(
         )
         shown = f"[{host}]" if ":" in host else host
         n_images = counted(len(collection.index), "image")
-        page = f"http://{shown}:{port}/#token={token}"
+        address = f"http://{shown}:{port}"
+        page = f"{address}/#token={token}"
         terminal.show_message(f"{n_images} at {page} (Ctrl-C ends it)", is_error=True)  # also with --quiet
         terminal.show_message(_describe_log(collection))
         if opened is not None:
             opened(page)  # the socket listens: the browser waits for the first answer
-        server.run(sockets=[listener])
+        _run_until_ctrl_c(server, listener, address)
     finally:
         collection.close()
+
+
+def _run_until_ctrl_c(server: "uvicorn.Server", listener: socket.socket, address: str) -> None:
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn has ended what it served: the way to end a page, no interruption
+        terminal.show_message(f"The page at {address} is closed; the same command opens it again.")
 
 
 def _describe_log(collection: "Collection") -> str:

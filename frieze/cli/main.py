@@ -155,7 +155,11 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from frieze import terminal  # here, so that --help does not wait for NumPy
 
-        terminal.show_message(self._to_options(record.getMessage()), is_error=record.levelno >= logging.ERROR)
+        text = self._to_options(record.getMessage())
+        if record.name == terminal.NOTES.name:
+            terminal.show_note(text)
+        else:
+            terminal.show_message(text, is_error=record.levelno >= logging.ERROR)
 
 
 @contextlib.contextmanager

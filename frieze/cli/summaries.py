@@ -1,6 +1,6 @@
 """What each command prints for people: one to six lines; `--verbose` prints all fields, `--json` those for programs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from frieze.core import counted, format_size, shorten
@@ -98,11 +98,19 @@ def _label(document: Document) -> Iterator[str]:
 def _figures(document: Document) -> Iterator[str]:
     low, high = document["confidence_interval"]
     images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
-    yield f"Accuracy {document['accuracy']:.3f} on {images} (95 % interval {low:.3f} to {high:.3f})."
+    of_groups, over = _groups(document)
+    yield f"Accuracy {document['accuracy']:.3f} on {images}{of_groups} (95 % interval{over} {low:.3f} to {high:.3f})."
     yield (
         f"Always the most frequent class: {document['baseline_accuracy']:.3f}. Macro F1 {document['macro_f1']:.3f},"
         f" expected calibration error {document['expected_calibration_error']:.3f}."
     )
+
+
+def _groups(document: Document) -> tuple[str, str]:
+    """Return of how many groups the held-out images are and what the interval counts, both empty for single images."""
+    if document.get("interval_over") != "groups":
+        return "", ""
+    return f" of {counted(document['n_test_groups'], 'group')}", " over groups"
 
 
 def _shots(shots: Document | None) -> Iterator[str]:
@@ -173,12 +181,22 @@ def _compare(document: Document) -> Iterator[str]:
         return
     n_classes = counted(len(document["classes"]), "class", "classes")
     images = f"trained on {document['n_train']:,} images and scored on {document['n_test']:,} held-out ones"
-    yield f"{n_classes}, {images}, the same for all."
+    of_groups, over = _groups(document)
+    yield f"{n_classes}, {images}{of_groups}, the same for all."
+    alike = [_name_row(row, document["rows"]) for row in document["rows"][1:] if row["difference_interval"][1] >= 0]
+    if alike:
+        yield f"May be as good as the first by the 95 % interval{over} of the difference: {shorten(alike)}."
     if document["test_copies"]:
         yield f"{counted(document['test_copies'], 'held-out image')} also among the training images."
     n_missing = document["n_without_part"] + document["n_left_out"]
     if n_missing:
         yield f"{counted(n_missing, 'image')} left out: see --verbose."
+
+
+def _name_row(row: Document, rows: Sequence[Document]) -> str:
+    """Return the head of a row; with its table, where there are several."""
+    tables = {one["features"] for one in rows}
+    return row["head"] if len(tables) == 1 else f"{row['head']} of {row['features']}"
 
 
 def _map(document: Document) -> Iterator[str]:

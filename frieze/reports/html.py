@@ -208,10 +208,11 @@ def _head(folder: Path) -> dict[str, Any]:
 
 
 def _head_figures(report: dict[str, Any]) -> dict[str, Any]:
+    images = f"{counted(report['n_test'], 'held-out image')}{_of_groups(report)}"
     return {
         "name": report["head"],
         "accuracy": f"{report['accuracy']:.1%}",
-        "held_out": f"{counted(report['n_test'], 'held-out image')} (95 % interval {_interval(report)})",
+        "held_out": f"{images} (95 % interval {_interval(report)})",
         "macro_f1": f"{report['macro_f1']:.3f}",
         "ece": f"{report['expected_calibration_error']:.3f}",
         "trained_on": counted(report["n_train"], "image"),
@@ -221,6 +222,11 @@ def _head_figures(report: dict[str, Any]) -> dict[str, Any]:
         "confusion": _confusion(report),
         "mistakes": _mistakes(report),
     }
+
+
+def _of_groups(report: dict[str, Any]) -> str:
+    """Return of how many groups the held-out images are, where the interval counts these."""
+    return f" of {counted(report['n_test_groups'], 'group')}" if report.get("interval_over") == "groups" else ""
 
 
 def _interval(report: dict[str, Any]) -> str:

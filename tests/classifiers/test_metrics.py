@@ -3,10 +3,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from sklearn.metrics import f1_score
 
 from frieze.classifiers.data.labelled_examples import Examples
-from frieze.classifiers.metrics import accuracy_interval, calibration_error, f1_interval, report, score
+from frieze.classifiers.metrics import calibration_error, report, score
 
 CLASSES = np.array(["a", "b", "c"], dtype=object)
 
@@ -42,22 +41,6 @@ def test_macro_f1_is_over_the_classes_that_occur():
     probabilities = np.eye(3, dtype="f4")[[0, 0, 1, 2]]
     actual = score(probabilities, CLASSES[[0, 0, 1, 1]], classes=CLASSES)
     assert actual["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
-
-
-def test_interval_is_that_of_resampled_rows():
-    """Of many rows the interval has the percentiles of resampling the rows one by one."""
-    is_right = np.arange(2000) < 1500
-    resampled = np.random.default_rng(1).choice(is_right, (1000, 2000)).mean(1)
-    assert accuracy_interval(1500, 2000) == pytest.approx(np.percentile(resampled, [2.5, 97.5]), abs=0.005)
-
-
-@pytest.mark.parametrize(("n_right", "n_rows"), [(0, 1), (2, 2), (40, 40)])
-def test_few_rows_claim_no_certainty(n_right, n_rows):
-    """Where every row is right, or wrong, the interval still has a width, as Wilson's formula gives it."""
-    z = 1.959964
-    middle = (n_right + z**2 / 2) / (n_rows + z**2)
-    half = z / (n_rows + z**2) * np.sqrt(n_right * (n_rows - n_right) / n_rows + z**2 / 4)
-    assert accuracy_interval(n_right, n_rows) == pytest.approx([middle - half, middle + half], abs=1e-5)
 
 
 def test_calibration_error_by_hand():
@@ -111,18 +94,13 @@ def test_mistakes_are_the_surest_wrong_rows():
     assert actual[0]["label"] == labels[row] != actual[0]["prediction"] == CLASSES[probabilities[row].argmax()]
 
 
-def test_f1_interval_is_that_of_resampled_rows():
-    """Drawing rows of equal cells together gives the interval of drawing them one by one, scored by scikit-learn."""
-    generator = np.random.default_rng(3)
-    codes = generator.integers(0, 4, 300)
-    predicted = np.where(generator.random(300) < 0.7, codes, generator.integers(0, 4, 300))
-    drawn = generator.integers(0, 300, (1000, 300))
-    macro = [f1_score(codes[rows], predicted[rows], average="macro") for rows in drawn]
-    assert f1_interval(codes, predicted, n_classes=6) == pytest.approx(np.percentile(macro, [2.5, 97.5]), abs=0.01)
-
-
-def test_f1_interval_where_a_class_may_be_missed():
-    """A draw without any row of a rare class is scored on the others."""
-    low, high = f1_interval(np.array([0, 0, 0, 1]), np.array([0, 0, 0, 0]), n_classes=2)
-    assert low < 0.5
-    assert high == 1
+@pytest.mark.parametrize(("size", "over", "n_groups"), [(20, "groups", 10), (1, "images", 200)])
+def test_intervals_count_groups_of_several_images(size, over, n_groups):
+    """Where a group has several images intervals count groups; where none has, they are those of single images."""
+    probabilities, labels = predictions()
+    alone = score(probabilities, labels, classes=CLASSES)
+    actual = score(probabilities, labels, classes=CLASSES, groups=np.arange(200) // size)
+    assert (actual["interval_over"], actual["n_test_groups"]) == (over, n_groups)
+    assert (alone["interval_over"], alone["n_test_groups"]) == ("images", None)
+    for name in ("confidence_interval", "macro_f1_interval"):
+        assert (actual[name] == alone[name]) == (over == "images")

@@ -52,7 +52,9 @@ def compare(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
         terminal.show_json(document)
     else:
         is_short = terminal.is_terminal()
-        terminal.show_table([_shown(row, is_short=is_short) for row in document.pop("rows")], _SHOWN)
+        terminal.show_table([_shown(row, is_short=is_short) for row in document["rows"]], _SHOWN)
+        if verbose:
+            document.pop("rows")  # the table has them
         options.show_summary("compare", document, verbose=verbose)
 
 

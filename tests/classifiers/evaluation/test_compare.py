@@ -40,6 +40,27 @@ def test_the_best_comes_first(two):
     assert rows[-1]["features"].endswith("worse.features")
 
 
+def test_heads_are_compared_image_by_image(two):
+    """The best head differs by nothing from itself; a much worse one by an interval below 0."""
+    document = compare_heads(two, [HeadConfig("linear"), HeadConfig("prototype")], SplitConfig())
+    best, *others = document["rows"]
+    assert (best["difference"], best["difference_interval"]) == (0, None)
+    for row in others:
+        low, high = row["difference_interval"]
+        assert row["difference"] == pytest.approx(row["accuracy"] - best["accuracy"])
+        assert low < row["difference"] < max(high, 0.01)
+    assert others[-1]["difference_interval"][1] < 0
+
+
+def test_groups_make_wider_intervals(two):
+    """On a split by groups, the intervals of all rows count groups, and so do those of differences."""
+    split_config = SplitConfig(groups=lambda: np.arange(150) // 5)
+    document = compare_heads(two, [HeadConfig("prototype")], split_config)
+    assert (document["interval_over"], document["n_test_groups"]) == ("groups", 6)
+    assert document["notes"][-1].startswith("The held-out images are of 6 groups")
+    assert {row["interval_over"] for row in document["rows"]} == {"groups"}
+
+
 def test_what_one_table_lacks_is_left_out_of_all(two, table, points):
     """Images that one table has not, or under another label, are neither fitted on nor tested."""
     ids, labels, embeddings = points(noise=0.4, n=50)

@@ -30,6 +30,31 @@ def test_training_table_gives_the_figures_of_training(doubtful, head):
     assert actual["note"].startswith("Scored on the 30 held-out rows; the 120 rows that the head was fitted on")
 
 
+@pytest.mark.parametrize("by", ["a column", "numbers"])
+def test_training_table_gives_the_intervals_of_training(table, points, tmp_path, by):
+    """Of a head trained by groups, the intervals count the same groups, also those that only its split knows."""
+    ids, labels, embeddings = points(noise=0.4)
+    features = table(ids, labels, embeddings, sha256=[f"hash {row // 3}" for row in range(60)])
+    config = SplitConfig(group="sha256") if by == "a column" else SplitConfig(groups=lambda: np.arange(60) // 3)
+    expected = train_head(features, tmp_path / "head", config=HeadConfig("prototype"), split_config=config)
+    actual = evaluate_head(tmp_path / "head", features)
+    names = ("confidence_interval", "macro_f1_interval", "n_test_groups")
+    assert {name: actual[name] for name in names} == {name: expected[name] for name in names}
+    assert actual["interval_over"] == "groups"
+    assert actual["note"].endswith("an interval over so few is rough.")
+
+
+def test_groups_that_are_not_known_are_named(table, points, tmp_path):
+    """Where the head was trained by a column that the table lacks, a note says that the interval counts images."""
+    split_config = SplitConfig(groups=lambda: np.arange(60) // 3)
+    features = table(*points(noise=0.4))
+    train_head(features, tmp_path / "head", config=HeadConfig("prototype"), split_config=split_config)
+    ids, labels, embeddings = points(noise=0.4, seed=9)
+    actual = evaluate_head(tmp_path / "head", table(renamed(ids), labels, embeddings, name="other.features"))
+    assert (actual["interval_over"], actual["n_test_groups"]) == ("images", None)
+    assert actual["note"].endswith("The interval counts images, not groups: near-duplicates are not known here.")
+
+
 def test_other_images_are_all_scored(doubtful, table, points):
     """Of a table of other images all rows count."""
     ids, labels, embeddings = points(noise=0.4, seed=9)

@@ -95,9 +95,9 @@ def test_labels_that_look_alike_are_named(points, table, tmp_path):
     assert "'Cow ' and 'cow'" in actual["notes"][0]
 
 
-@pytest.mark.parametrize(("size", "named"), [(5, ["The 10 held-out images are of 2 groups"]), (1, [])])
-def test_few_groups_make_an_interval_too_narrow(points, table, tmp_path, size, named):
-    """Where held-out rows come in groups, a note says how many; not where each is a group of its own."""
+@pytest.mark.parametrize(("size", "named"), [(5, ["The held-out images are of 2 groups"]), (1, [])])
+def test_an_interval_over_few_groups_is_rough(points, table, tmp_path, size, named):
+    """Where held-out rows come in few groups, a note says how many; not where each is a group of its own."""
     features = table(*points(noise=0.1))
     actual = train(features, tmp_path, groups=lambda: np.arange(60) // size, test_size=1 / 6)
     assert [note.partition(":")[0] for note in actual["notes"]][-1:] == named

@@ -31,7 +31,8 @@ def test_result_has_the_fields_of_the_command(trained):
     trained["linear"]
     assert sorted(trained.results["linear"]) == [
         "accuracy", "baseline_accuracy", "classes", "confidence_interval", "constant", "converged",
-        "expected_calibration_error", "fit_seconds", "head", "macro_f1", "macro_f1_interval", "n_test",
+        "expected_calibration_error", "fit_seconds", "head", "interval_over", "macro_f1", "macro_f1_interval",
+        "n_test", "n_test_groups",
         "n_train", "n_unlabelled", "n_without_part", "notes", "out", "peak_memory_bytes", "seconds", "setting",
         "similar_labels", "test_copies", "tried", "unjudged", "untested_classes",
     ]  # fmt: skip
@@ -134,7 +135,7 @@ def test_force_replaces_a_head(separable, copied):
 def test_a_failed_training_leaves_nothing(separable, tmp_path, monkeypatch):
     """When writing breaks off, there is no folder, and none half written beside it."""
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("frieze.classifiers.training.train.write_split", refuse)

@@ -17,7 +17,7 @@ import frieze.classifiers.finetuning.finetune
 import frieze.embedder
 from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.trainer import Trainer
-from frieze.classifiers.metrics import accuracy_interval
+from frieze.classifiers.intervals import accuracy_interval
 from frieze.core import FeatureFileError, InputError, ModelError, import_keras, lock
 from frieze.embedder.images.decode import VERSION
 

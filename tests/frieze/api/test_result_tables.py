@@ -28,6 +28,14 @@ def test_search_as_a_data_frame(world):
     assert (len(empty), empty.columns.tolist()) == (0, HITS.names)
 
 
+def test_search_in_polars(world):
+    """Polars gets the rows of the pandas frame; of a search without hits the columns, with their types."""
+    result = frieze.search(world / "photos.index", ["id:red/0.png", "id:blue/1.png"], k=3)
+    assert result.to_polars().to_dicts() == result.to_pandas().to_dict("records")
+    empty = frieze.search(world / "photos.index", "id:red/0.png", where="label = 'none'").to_polars()
+    assert (len(empty), empty.columns) == (0, HITS.names)
+
+
 def test_search_in_a_notebook(world, photos):
     """A notebook shows a strip for each query: its picture where it is a file, then the hits with score and label."""
     result = frieze.search(world / "photos.index", [photos / "red" / "3.png", "id:blue/1.png"], k=3)
@@ -61,6 +69,7 @@ def test_predictions_in_memory(world, tmp_path, run):
         assert frame.columns.tolist() == stored.columns.tolist()
         assert frame[["id", "prediction"]].equals(stored[["id", "prediction"]])
         assert result["rows"] == len(stored)
+        assert result.to_polars().to_dicts() == frame.to_dict("records")
     lines = repr(result).splitlines()
     assert lines[0] == "Predictions(30 rows, 0 failed)"
     assert lines[1].startswith(f"  {stored['id'][0]}  {stored['prediction'][0]}  0.")

@@ -1,7 +1,6 @@
 """The command line as a whole: help, exit codes, streams."""
 
 import inspect
-import logging
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import click
 import pytest
 
 import frieze
+from frieze import terminal
 from frieze.api import tables as api
 from frieze.api.exporting import MODEL_FORMATS
 from frieze.api.exports.formats import TABLE_FORMATS
@@ -237,7 +237,5 @@ def test_an_unknown_command(name, message, run):
 
 def test_notes_name_options(run, monkeypatch):
     """What the library logs names the command's options, not Python's parameters."""
-    monkeypatch.setattr(
-        frieze.api.heads, "train", lambda *_, **__: logging.getLogger("frieze").warning("Note: by `group='image'`.")
-    )
-    assert "Note: by --group image." in run("train", "t", "--out", "o").stderr
+    monkeypatch.setattr(frieze.api.heads, "train", lambda *_, **__: terminal.NOTES.warning("by `group='image'`."))
+    assert run("train", "t", "--out", "o").stderr.startswith("Note: by --group image.\n")

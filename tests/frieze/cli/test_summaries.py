@@ -65,6 +65,24 @@ def test_a_rerun():
     )
 
 
+def test_a_head_of_groups():
+    """An interval that counts groups says so, and how many there are."""
+    over = {"interval_over": "groups", "n_test_groups": 4}
+    line = "Accuracy 0.850 on 20 held-out images of 4 groups (95 % interval over groups 0.640 to 0.950)."
+    assert summarize("train", TRAINED | over)[1] == line
+
+
+def test_heads_that_may_be_as_good():
+    """Below a comparison of heads stand those whose difference to the first may be none."""
+    over = dict.fromkeys(("test_copies", "n_without_part", "n_left_out"), 0) | {"interval_over": "images"}
+    highs = {"linear": None, "svm": [-0.1, 0.01], "knn": [-0.3, -0.1]}
+    rows = [{"head": name, "features": "a", "difference_interval": interval} for name, interval in highs.items()]
+    assert summarize("compare", {"classes": ["a", "b"], "n_train": 80, "n_test": 20, "rows": rows} | over) == [
+        "2 classes, trained on 80 images and scored on 20 held-out ones, the same for all.",
+        "May be as good as the first by the 95 % interval of the difference: svm.",
+    ]
+
+
 def test_a_trained_head():
     """The accuracy comes with its interval and the baseline."""
     assert summarize("train", TRAINED) == [
@@ -148,7 +166,7 @@ def test_an_audit():
 
 def test_a_comparison():
     """The images of a comparison of heads; of backbones the advice."""
-    document = {"classes": ["a", "b"], "n_train": 80, "n_test": 20, "test_copies": 0, "n_without_part": 1}
+    document = {"classes": ["a", "b"], "n_train": 80, "n_test": 20, "test_copies": 0, "n_without_part": 1, "rows": []}
     assert summarize("compare", document | {"n_left_out": 2}) == [
         "2 classes, trained on 80 images and scored on 20 held-out ones, the same for all.",
         "3 images left out: see --verbose.",
