@@ -4,6 +4,14 @@ from frieze.indexing.build.build import build_index
 from frieze.indexing.duplicates.decide import ReadPicture
 from frieze.indexing.duplicates.find import check_min_score, find_duplicates
 from frieze.indexing.duplicates.pair_processes import PairProcesses
+from frieze.indexing.duplicates.stored_copies import (
+    NewImages,
+    StoredCopies,
+    find_equal_files,
+    find_stored_copies,
+    scores_of,
+    self_scores,
+)
 from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.storage.staleness import describe_staleness
@@ -25,8 +33,10 @@ from frieze.indexing.stored_index import (
 __all__ = [
     "KINDS",
     "Index",
+    "NewImages",
     "PairProcesses",
     "ReadPicture",
+    "StoredCopies",
     "build_index",
     "check_min_score",
     "column_types",
@@ -34,6 +44,8 @@ __all__ = [
     "describe_staleness",
     "filter_rows",
     "find_duplicates",
+    "find_equal_files",
+    "find_stored_copies",
     "label_codes",
     "label_rows",
     "look_up",
@@ -41,6 +53,8 @@ __all__ = [
     "read_document",
     "read_hashes",
     "read_vectors",
+    "scores_of",
+    "self_scores",
     "take_rows",
     "width_hint",
 ]

@@ -184,9 +184,13 @@ class Index:
         rows, scores = self._nearest(queries, k, where)
         with np.errstate(over="ignore"):  # a minimum that float32 can't hold is infinite
             kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
-        columns = zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True)
-        hits = iter(self._hit(metadata, score) for metadata, score in columns)
+        hits = iter(self.hits(rows[kept], scores[kept]))
         return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
+
+    def hits(self, rows: Rows, scores: Floats) -> list[dict[str, Any]]:
+        """Return rows [n] with their scores [n] as `search` does."""
+        pairs = zip(self._rows.take(rows), scores.tolist(), strict=True)
+        return [self._hit(metadata, score) for metadata, score in pairs]
 
     def _hit(self, metadata: dict[str, Any], score: float) -> dict[str, Any]:
         first = {"id": metadata["id"], "score": score, "label": metadata["label"], "uri": metadata["uri"]}
@@ -332,6 +336,11 @@ def filter_rows(index: Index, where: str | None) -> Rows:
         InputError: The filter can't be used.
     """
     return np.arange(len(index)) if where is None else find_rows(index.row_metadata, where)
+
+
+def row_filter(index: Index, rows: Rows) -> RowFilter | None:
+    """Return what restricts a search to some rows int64 [n], ascending; None for all."""
+    return None if len(rows) == len(index) else RowFilter(rows, len(index))
 
 
 def label_rows(index: Index, label: str | None) -> Rows:

@@ -122,6 +122,15 @@ def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def existing_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the copies in the document of `search` with `exists` as rows; a query without one is a row, too."""
+    return [
+        {"kind": None, "score": None, "id": None} | hit | {"query": one["query"], "exists": one["exists"]}
+        for one in document["queries"]
+        for hit in one["hits"] or [{}]
+    ]
+
+
 def group_rows(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the images in the document of `duplicates` as rows, group by group, the one to keep first."""
     for number, group in enumerate(document["groups"]):

@@ -7,12 +7,14 @@ from frieze import terminal
 from frieze.api.box_rows import check_no_boxes
 from frieze.api.confirming import comparison_progress, find_copies
 from frieze.api.duplicate_script import check_script, write_script
+from frieze.api.existing import existing_document
 from frieze.api.folder_kinds import check_kind
 from frieze.api.moving import check_move, move_copies, undo_moves
 from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
 from frieze.api.remembered_options import resolve_index_options
 from frieze.api.result_tables import SearchResult, check_groups, check_hits, write_groups, write_hits
+from frieze.core import InputError
 from frieze.reports.html import check_page, write_report
 from frieze.search_document import SearchOptions, search_document
 
@@ -74,6 +76,7 @@ def search(
     k: int = 10,
     where: str | None = None,
     min_score: float | None = None,
+    exists: bool = False,
     html: str | Path | None = None,
     out: str | Path | None = None,
     force: bool = False,
@@ -89,6 +92,9 @@ def search(
         k: Maximum number of hits per query.
         where: Filter: a condition in SQL over the hits' columns, such as `label = 'cat' and year >= 2019`.
         min_score: Leave out hits below this score.
+        exists: Find only copies: files of equal bytes, else pictures that are confirmed as copies on their pixels, as
+            by `duplicates`. Each query is then an image file; each has `exists` (None where it can't be read), and each
+            hit `kind`, how it differs from the query, and `overlap`.
         html: Write the hits as pictures to this file.
         out: Write the hits as a table to this file: Parquet, CSV or JSON lines, by its suffix.
         force: Replace an existing table of hits.
@@ -103,15 +109,20 @@ def search(
     """
     from frieze.indexing import open_index
 
+    if exists and min_score is not None:
+        raise InputError("With `exists` the pixels decide, not a score.", hint="Leave `min_score` out.")
     if html is not None:
         check_page(to_local_path(html))
     if out is not None:
         check_hits(to_local_path(out), force=force)
     check_kind(to_local_path(index), "index")
     opened = open_index(to_local_path(index))
-    queries = to_vectors(opened, query, where=str(index))
     options = SearchOptions(k, where, min_score)
-    document = search_document(opened, queries.names, queries.vectors, options, notes=queries.notes)
+    if exists:
+        document = existing_document(opened, query, options)
+    else:
+        queries = to_vectors(opened, query, where=str(index))
+        document = search_document(opened, queries.names, queries.vectors, options, notes=queries.notes)
     document |= {"index": str(index)}
     if html is not None:
         write_report(html, title="Search results", found=document)
