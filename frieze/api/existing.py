@@ -48,8 +48,7 @@ def existing_document(index: "Index", query: Any, options: SearchOptions) -> dic
     failures = questions.failures
     return {
         "index": str(index.path),
-        "k": options.k,
-        "where": options.where,
+        **options._asdict(),
         "queries": queries,
         "n_existing": sum(one["exists"] is True for one in queries),
         "n_missing": sum(one["exists"] is False for one in queries),

@@ -64,7 +64,8 @@ class SearchResult(dict[str, Any]):
 
     def _title(self) -> str:
         n_queries = counted(len(self["queries"]), "query", "queries")
-        return f"SearchResult({n_queries}, k={self['k']}, {self['index']!r})"
+        most = f"min_score={self['min_score']}" if self["k"] is None else f"k={self['k']}"
+        return f"SearchResult({n_queries}, {most}, {self['index']!r})"
 
     def _repr_html_(self) -> str:
         """Return the title and, for each query, a strip of thumbnails: its own where it is a file, then the hits."""
