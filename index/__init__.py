@@ -13,6 +13,7 @@ from frieze.indexing.duplicates.stored_copies import (
     self_scores,
 )
 from frieze.indexing.faiss_layer.kinds import KINDS
+from frieze.indexing.neighbours import Edges, find_neighbours, measure_graph_recall
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.storage.staleness import describe_staleness
 from frieze.indexing.stored_index import (
@@ -33,6 +34,7 @@ from frieze.indexing.stored_index import (
 
 __all__ = [
     "KINDS",
+    "Edges",
     "Index",
     "NewImages",
     "PairProcesses",
@@ -46,11 +48,13 @@ __all__ = [
     "filter_rows",
     "find_duplicates",
     "find_equal_files",
+    "find_neighbours",
     "find_stored_copies",
     "has_id",
     "label_codes",
     "label_rows",
     "look_up",
+    "measure_graph_recall",
     "open_index",
     "read_document",
     "read_hashes",

@@ -187,6 +187,16 @@ def _map(document: Document) -> Iterator[str]:
     yield f"{points} in {document['out']}{kept}."
 
 
+def _neighbours(document: Document) -> Iterator[str]:
+    edges = f"{counted(document['edges'], 'edge')} between {counted(document['rows'], 'image')}"
+    yield f"{edges} in {document['out']}: the {document['k']:,} nearest of each, by {document['metric']}."
+    if document["recall"] is not None:
+        measured = counted(document["recall_rows"], "image")
+        yield f"Found by {document['kind']}: {_percent(document['recall'])} of the nearest, measured on {measured}."
+    if document["n_zero"]:
+        yield f"Vectors that are all zeros: {document['n_zero']:,}; their neighbours mean nothing."
+
+
 def _export(document: Document) -> Iterator[str]:
     if "rows" in document:  # of a table
         yield f"{counted(document['rows'], 'image')} in {document['out']} ({format_size(document['bytes'])})."
@@ -290,6 +300,7 @@ _SUMMARIES: dict[str, Callable[[Document], Iterator[str]]] = {
     "audit": _audit,
     "compare": _compare,
     "map": _map,
+    "neighbours": _neighbours,
     "export": _export,
     "label": _label,
     "train": _train,
