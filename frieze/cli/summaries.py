@@ -119,8 +119,29 @@ def _abstention(abstain: Document | None) -> Iterator[str]:
 
 
 def _evaluate(document: Document) -> Iterator[str]:
+    if "map" in document:
+        yield from _retrieval(document)
+        return
     yield from _figures(document)
     yield document["note"]
+
+
+_FEW_CLASSES = 3
+
+
+def _retrieval(document: Document) -> Iterator[str]:
+    low, high = document["map_interval"]
+    queries, rows = counted(document["n_queries"], "query", "queries"), counted(document["rows"], "labelled image")
+    r_precision = f"R-precision {document['r_precision']:.3f}"
+    yield f"mAP {document['map']:.3f} ({low:.3f} to {high:.3f}), {r_precision}, by {queries} among {rows}."
+    precisions = ", ".join(f"{document[f'precision_at_{k}']:.3f} at {k}" for k in (1, 5, 10))
+    yield f"Precision {precisions}; of a random order {document['chance']:.3f}."
+    if len(document["per_class"]) > 1:
+        lowest = sorted(document["per_class"], key=lambda one: one["map"])[:_FEW_CLASSES]
+        named = ", ".join(f"{one['class']} {one['map']:.3f}" for one in lowest)
+        yield f"Lowest mAP: {named}."
+    if document["n_alone"]:
+        yield f"Without another image of their label: {counted(document['n_alone'], 'image')}."
 
 
 def _finetune(document: Document) -> Iterator[str]:
