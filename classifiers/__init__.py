@@ -11,6 +11,7 @@ from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.compare_backbones import score_labelled, score_unlabelled
 from frieze.classifiers.evaluation.evaluate import evaluate_head
 from frieze.classifiers.evaluation.predict import check_predictions, predict_features, prediction_columns
+from frieze.classifiers.evaluation.retrieval import evaluate_retrieval
 from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.finetune import CHECKPOINT, FinetuneContext, finetune_head
 from frieze.classifiers.finetuning.warm_start import check_images, check_memory
@@ -70,6 +71,7 @@ __all__ = [
     "cut_columns",
     "describe_staleness",
     "evaluate_head",
+    "evaluate_retrieval",
     "finetune_head",
     "fit_head",
     "fit_linear",

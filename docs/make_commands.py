@@ -13,8 +13,8 @@ _HEAD = """# Commands
 Written by `make docs` from `frieze COMMAND --help`; do not edit.
 
 Results go to stdout, everything else to stderr; `--json` puts exactly one JSON document on stdout. Exit codes: 0 done,
-1 failed with a hint how to fix it, 2 wrong usage, 3 done but some inputs were skipped, 130 stopped by Ctrl-C
-(a page that is served ends with 0).
+1 failed with a hint how to fix it, 2 wrong usage, 3 done but some inputs were skipped, 4 `search --exists`
+did not find a picture, 130 stopped by Ctrl-C (a page that is served ends with 0).
 """
 
 

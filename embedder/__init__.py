@@ -33,7 +33,7 @@ from frieze.embedder.job.options import JobOptions
 from frieze.embedder.job.pipeline import Decoder, stream
 from frieze.embedder.job.run import plan_run
 from frieze.embedder.job.select_engine import default_engine
-from frieze.embedder.job.single_images import embed_images, image_reader
+from frieze.embedder.job.single_images import DescribedImages, describe_images, embed_images, image_reader, read_file
 from frieze.embedder.job.spot_check import spot_check
 from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
@@ -67,6 +67,7 @@ __all__ = [
     "ClusterDriver",
     "DecodeProcesses",
     "Decoder",
+    "DescribedImages",
     "EngineSettings",
     "HubLayer",
     "ImageEmbedder",
@@ -94,6 +95,7 @@ __all__ = [
     "decode_batch",
     "decode_for",
     "default_engine",
+    "describe_images",
     "describe_tally",
     "draw_sample",
     "embed_images",
@@ -120,6 +122,7 @@ __all__ = [
     "open_text_encoder",
     "open_trainable",
     "plan_run",
+    "read_file",
     "read_image",
     "read_labels",
     "recall_embed_options",

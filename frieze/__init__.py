@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from frieze.api.labelling import label
     from frieze.api.looking import look
     from frieze.api.mapping import map  # noqa: A004  the command's own name
+    from frieze.api.neighbours import neighbours
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
     from frieze.api.tables import backbones, cache, embed, import_vectors, info, verify
@@ -45,6 +46,7 @@ __all__ = [
     "label",
     "look",
     "map",
+    "neighbours",
     "open_features",
     "open_head",
     "open_index",
@@ -68,6 +70,7 @@ _HOMES = {
     "label": "frieze.api.labelling",
     "look": "frieze.api.looking",
     "map": "frieze.api.mapping",
+    "neighbours": "frieze.api.neighbours",
     "open_features": "frieze.features",
     **dict.fromkeys(("HeadClassifier", "open_head"), "frieze.classifiers"),
     "open_index": "frieze.indexing",

@@ -14,14 +14,18 @@ class SearchOptions(NamedTuple):
     """Which hits a search returns.
 
     Attributes:
-        k: Maximum number of hits per query, >= 1.
+        k: Maximum number of hits per query, >= 1; None for all of `min_score`.
         where: Only images that pass this filter.
         min_score: Leave out hits below this score.
+        per: At most one hit of a value of this column, or N of `COLUMN:N`.
+        diverse: The lambda of maximal marginal relevance, 0 to 1; None for the order of the scores.
     """
 
-    k: int = 10
+    k: int | None = 10
     where: str | None = None
     min_score: float | None = None
+    per: str | None = None
+    diverse: float | None = None
 
 
 def notes_on_words(index: "Index", cut_texts: "Sequence[str]") -> list[str]:
@@ -53,18 +57,17 @@ def search_document(
         notes: What to say of the queries.
 
     Returns:
-        `index`, `k`, `where`, `queries` with their hits, best first, `renamed`, `zero_queries`, `n_zero`, `notes` and
+        `index`, the options, `queries` with their hits, best first, `renamed`, `zero_queries`, `n_zero`, `notes` and
         `stale`.
 
     Raises:
-        InputError: k or the filter is invalid.
+        InputError: An option is invalid.
     """
-    hits = index.search(vectors, k=options.k, where=options.where, min_score=options.min_score)
+    hits = index.search(vectors, **options._asdict())
     is_l2 = index.metric == "l2"
     return {
         "index": str(index.path),
-        "k": options.k,
-        "where": options.where,
+        **options._asdict(),
         "queries": [{"query": name, "hits": of_query} for name, of_query in zip(names, hits, strict=True)],
         "renamed": index.renamed,
         "zero_queries": [] if is_l2 else [name for name, one in zip(names, vectors, strict=True) if not one.any()],

@@ -4,7 +4,16 @@ from frieze.indexing.build.build import build_index
 from frieze.indexing.duplicates.decide import ReadPicture
 from frieze.indexing.duplicates.find import check_min_score, find_duplicates
 from frieze.indexing.duplicates.pair_processes import PairProcesses
+from frieze.indexing.duplicates.stored_copies import (
+    NewImages,
+    StoredCopies,
+    find_equal_files,
+    find_stored_copies,
+    scores_of,
+    self_scores,
+)
 from frieze.indexing.faiss_layer.kinds import KINDS
+from frieze.indexing.neighbours import Edges, find_neighbours, measure_graph_recall
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.storage.staleness import describe_staleness
 from frieze.indexing.stored_index import (
@@ -12,6 +21,7 @@ from frieze.indexing.stored_index import (
     column_types,
     count_labels,
     filter_rows,
+    has_id,
     label_codes,
     label_rows,
     look_up,
@@ -24,9 +34,12 @@ from frieze.indexing.stored_index import (
 
 __all__ = [
     "KINDS",
+    "Edges",
     "Index",
+    "NewImages",
     "PairProcesses",
     "ReadPicture",
+    "StoredCopies",
     "build_index",
     "check_min_score",
     "column_types",
@@ -34,13 +47,20 @@ __all__ = [
     "describe_staleness",
     "filter_rows",
     "find_duplicates",
+    "find_equal_files",
+    "find_neighbours",
+    "find_stored_copies",
+    "has_id",
     "label_codes",
     "label_rows",
     "look_up",
+    "measure_graph_recall",
     "open_index",
     "read_document",
     "read_hashes",
     "read_vectors",
+    "scores_of",
+    "self_scores",
     "take_rows",
     "width_hint",
 ]

@@ -2,7 +2,6 @@
 
 import functools
 import itertools
-import math
 import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -27,7 +26,9 @@ from frieze.features import BackboneSpec
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
 from frieze.indexing.faiss_layer.row_filter import RowFilter
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
+from frieze.indexing.faiss_layer.varied_hits import HitOptions, Limit, choose_hits
 from frieze.indexing.faiss_layer.vectors import load
+from frieze.indexing.filters.limits import read_limit
 from frieze.indexing.filters.parse import find_rows
 from frieze.indexing.storage.generations import (
     CONTRACT,
@@ -66,6 +67,7 @@ class Index:
         self._rows = RowMetadata(folder / ROWS_NAME, hint=hint)
         self._searcher = open_searcher(document, folder, hint=hint)
         self._seen_table: tuple[tuple[int, int], TableState] | None = None
+        self._limit = functools.lru_cache(_N_FILTERS)(lambda per: Limit(*read_limit(self._rows, per)))
         self._passing = functools.lru_cache(_N_FILTERS)(
             lambda where: RowFilter(find_rows(self._rows, where), len(self))
         )
@@ -160,33 +162,51 @@ class Index:
         return self.ids[rows], scores
 
     def search(
-        self, queries: Floats, *, k: int, where: str | None = None, min_score: float | None = None
+        self,
+        queries: Floats,
+        *,
+        k: int | None,
+        where: str | None = None,
+        min_score: float | None = None,
+        per: str | None = None,
+        diverse: float | None = None,
     ) -> list[list[dict[str, Any]]]:
         """Find at most k nearest images for each query, with their columns.
 
         Args:
             queries: float32 [Q, D].
-            k: Most hits per query, >= 1; where fewer images exist, or pass the filter, all of them are returned.
+            k: Most hits per query, >= 1; where fewer images exist, or pass the filter, all of them are returned. None
+                for all images of `min_score`: then every stored vector is compared, whatever the kind of the index.
             where: Return only images that pass this filter: an SQL condition over `id`, `label` and the table's other
                 columns, such as `label = 'cat' and year >= 2019`.
             min_score: Leave out hits with a lower score.
+            per: Return at most one image of a value of this column, or N of `COLUMN:N`; a missing value is one, too.
+            diverse: Choose hits unlike each other, among the 10 k nearest (at least 100), by maximal marginal
+                relevance: its lambda, 0 to 1. 1 keeps the order by score, 0 heeds variety alone.
 
         Returns:
-            For each query its hits, best first, as plain JSON values: `id, score, label, uri`, then all other columns
-            of the table, a user's column named `score` as `source_score`.
+            For each query its hits, best first (with `diverse` in the order of choice), as plain JSON values:
+            `id, score, label, uri`, then all other columns of the table, a user's column named `score` as
+            `source_score`.
 
         Raises:
-            InputError: k is below 1, a query is not finite or too large, or the filter can't be used.
+            InputError: k is below 1, a query is not finite or too large, the filter, column or lambda can't be used, or
+                the images of a minimum score are more than 100,000.
             MismatchError: The queries have another width than the index.
         """
-        if k < 1:
-            raise InputError(f"k is {k}.", hint="Use k >= 1.")
-        rows, scores = self._nearest(queries, k, where)
-        with np.errstate(over="ignore"):  # a minimum that float32 can't hold is infinite
-            kept = scores >= (-math.inf if min_score is None else min_score)  # [Q, k], true up to a point in each row
-        columns = zip(self._rows.take(rows[kept]), scores[kept].tolist(), strict=True)
-        hits = iter(self._hit(metadata, score) for metadata, score in columns)
-        return [list(itertools.islice(hits, n_hits)) for n_hits in kept.sum(axis=1).tolist()]
+        _check_options(k, min_score, diverse)
+        limit = None if per is None else self._limit(per)
+        checked, row_filter = self._check_queries(queries), None if where is None else self._passing(where)
+        if not len(checked) or (row_filter is not None and not len(row_filter)):
+            return [[] for _ in checked]
+        chosen = choose_hits(self._searcher, checked, HitOptions(k, min_score, limit, diverse), row_filter)
+        hits = iter(self.hits(*(np.concatenate(parts) for parts in zip(*chosen, strict=True))))
+        return [list(itertools.islice(hits, len(of_query))) for of_query, _ in chosen]
+
+    def hits(self, rows: Rows, scores: Floats) -> list[dict[str, Any]]:
+        """Return rows [n] with their scores [n] as `search` does."""
+        pairs = zip(self._rows.take(rows), scores.tolist(), strict=True)
+        return [self._hit(metadata, score) for metadata, score in pairs]
 
     def _hit(self, metadata: dict[str, Any], score: float) -> dict[str, Any]:
         first = {"id": metadata["id"], "score": score, "label": metadata["label"], "uri": metadata["uri"]}
@@ -254,6 +274,16 @@ class Index:
         return ready
 
 
+def _check_options(k: int | None, min_score: float | None, diverse: float | None) -> None:
+    """Refuse options of a search that are out of range, or do not go together."""
+    if k is None and (min_score is None or diverse is not None):
+        raise InputError("The number of hits is not given.", hint="Give `k`, or without `diverse` a `min_score`.")
+    if k is not None and k < 1:
+        raise InputError(f"k is {k}.", hint="Use k >= 1.")
+    if diverse is not None and not 0 <= diverse <= 1:
+        raise InputError(f"`diverse` is {diverse}.", hint="Use a number from 0 (variety alone) to 1 (the plain order).")
+
+
 def width_hint(spec: BackboneSpec) -> str:
     """Return a hint on how to compute queries of the stored width."""
     if spec.is_made_elsewhere:
@@ -310,6 +340,11 @@ def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored 
     return index.row_metadata.take(np.array([row]))[0]
 
 
+def has_id(index: Index, id: str) -> bool:  # noqa: A002  as above
+    """Return whether an image has an id."""
+    return index.row_metadata.find(id) is not None
+
+
 def take_rows(index: Index, rows: Rows) -> list[dict[str, Any]]:
     """Return the metadata of some rows as plain JSON values, in the order requested."""
     return index.row_metadata.take(rows)
@@ -332,6 +367,11 @@ def filter_rows(index: Index, where: str | None) -> Rows:
         InputError: The filter can't be used.
     """
     return np.arange(len(index)) if where is None else find_rows(index.row_metadata, where)
+
+
+def row_filter(index: Index, rows: Rows) -> RowFilter | None:
+    """Return what restricts a search to some rows int64 [n], ascending; None for all."""
+    return None if len(rows) == len(index) else RowFilter(rows, len(index))
 
 
 def label_rows(index: Index, label: str | None) -> Rows:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from frieze.core import Floats, ImageError, InputError, Rows, count_cores
 from frieze.embedder.backbones import Backbone
 from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS
 from frieze.embedder.images.decoding_tally import DecodingTally, describe_tally
-from frieze.embedder.images.prepare import decode_for, prepare
+from frieze.embedder.images.prepare import Prepared, decode_for, prepare
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.sources import encode
+from frieze.embedder.sources.files import to_uri
 from frieze.embedder.sources.open import read_image
-from frieze.features import BackboneSpec
+from frieze.features import BackboneSpec, Hashes, hash_images
 
 _BATCH = 64
 
@@ -50,6 +51,69 @@ def embed_images(
     for line in describe_tally(tally.to_json()):
         warn(line)
     return default_engine(backbone).infer(np.stack(pixels))
+
+
+class DescribedImages(NamedTuple):
+    """Single images with what a table stores of them; row by row, but for those that failed.
+
+    Attributes:
+        numbers: int64 [n], which of the images.
+        embeddings: float32 [n, D].
+        hashes: uint64 [n, 2], perceptual hashes of the whole and of what lies inside its borders; 0 for none.
+        n_pixels: int64 [n], width times height.
+        failures: Of the others, by number, why they can't be used.
+    """
+
+    numbers: Rows
+    embeddings: Floats
+    hashes: Hashes
+    n_pixels: Rows
+    failures: dict[int, ImageError]
+
+
+def describe_images(paths: Sequence[str | Path], backbone: Backbone) -> DescribedImages:
+    """Embed and hash image files of any number, decoded with a thread per core.
+
+    Args:
+        paths: Image files; `FILE#x,y,w,h` for a part of one.
+        backbone: From `open_backbone`.
+    """
+    engine, spec = default_engine(backbone), backbone.spec
+    failures: dict[int, ImageError] = {}
+    embeddings, hashes = [np.empty((0, spec.dim), np.float32)], [np.empty((0, 2), np.uint64)]
+    usable: list[tuple[int, int]] = []
+
+    def decode(number: int) -> Prepared | ImageError:
+        try:
+            return prepare(encode(paths[number], MAX_BYTES), spec)
+        except ImageError as error:
+            return error
+
+    with ThreadPoolExecutor(count_cores(), thread_name_prefix="frieze-images") as pool:
+        for start in range(0, len(paths), _BATCH):
+            numbers = range(start, min(start + _BATCH, len(paths)))
+            decoded = list(zip(numbers, pool.map(decode, numbers), strict=True))
+            failures |= {number: one for number, one in decoded if isinstance(one, ImageError)}
+            images = [(number, one) for number, one in decoded if not isinstance(one, ImageError)]
+            if images:
+                pixels = np.stack([one.pixels for _, one in images])
+                embeddings.append(engine.infer(pixels))
+                hashes.append(np.stack(hash_images(pixels), axis=1))
+                usable += [(number, one.size[0] * one.size[1]) for number, one in images]
+    rows = np.array(usable, np.int64).reshape(-1, 2)
+    return DescribedImages(rows[:, 0], np.concatenate(embeddings), np.concatenate(hashes), rows[:, 1], failures)
+
+
+def read_file(path: str | Path) -> tuple[str, bytes]:
+    """Read an image file, or the part of one that `FILE#x,y,w,h` names.
+
+    Returns:
+        Its URI as a table stores it, and its bytes.
+
+    Raises:
+        ImageError: It can't be read, or is no image by its signature.
+    """
+    return to_uri(str(Path(path).absolute())), encode(path, MAX_BYTES)
 
 
 def embed_in_batches(images: Sequence[Any], backbone: Backbone) -> Floats:

@@ -14,10 +14,14 @@ from frieze.reports.thumbnails import draw
 from frieze.web.thumbnails import THUMBNAIL_PX, Thumbnails, cache_file
 
 if TYPE_CHECKING:
-    from frieze.indexing import Index, ReadPicture
+    from frieze.indexing import Index, PairProcesses, ReadPicture
 
 _LIMIT_BYTES = 256 << 20
 _MAY_HAVE_SEVERAL = (".gif", ".tif", ".tiff", ".webp", ".png", ".apng", ".avif")
+NO_HASHES = (
+    "The table has no perceptual hashes (it was imported, or made by an earlier version), so copies that are turned,"
+    " framed or recoloured may be missed: embed the images into a new table."
+)
 _UNREADABLE = (
     "image could not be read, has changed or has several frames or pages, and is no copy of any other.",
     "images could not be read, have changed or have several frames or pages, and are no copies of any other.",
@@ -81,6 +85,21 @@ def comparison_progress() -> Iterator[tuple[terminal.ProgressStep, terminal.Prog
         yield search, compare
 
 
+@contextlib.contextmanager
+def comparison_tools(decoding: str) -> Iterator[tuple["ReadPicture", SqliteCache | None, "PairProcesses"]]:
+    """Give what reads images in small, the cache of decisions, and the processes that compare many pairs.
+
+    Args:
+        decoding: As of `draw`.
+    """
+    from frieze.indexing import PairProcesses
+
+    open_reader = functools.partial(picture_reader, decoding)
+    processes = contextlib.closing(PairProcesses(open_reader))
+    with open_reader() as read, kept_decisions() as decisions, processes as started:
+        yield read, decisions, started
+
+
 def find_copies(
     index: "Index",
     *,
@@ -102,18 +121,16 @@ def find_copies(
     Raises:
         InputError: The request can't be met.
     """
-    from frieze.indexing import PairProcesses, find_duplicates
+    from frieze.indexing import find_duplicates
 
-    open_reader = functools.partial(picture_reader, index.spec.decoding)
-    processes = contextlib.closing(PairProcesses(open_reader))
-    with open_reader() as read, kept_decisions() as decisions, processes as started:
+    with comparison_tools(index.spec.decoding) as (read, decisions, processes):
         document = find_duplicates(
             index,
             min_score=min_score,
             keep=keep,
             read=read if can_compare() else None,
             decisions=decisions,
-            processes=started,
+            processes=processes,
             progress=progress,
         )
     has_hashes = document.pop("has_hashes")
@@ -127,10 +144,7 @@ def _notes(document: dict[str, Any], *, has_hashes: bool) -> Iterator[str]:
             "pip install 'frieze[duplicates]'"
         )
     elif not has_hashes:
-        yield (
-            "The table has no perceptual hashes (it was imported, or made by an earlier version), so copies that are "
-            "turned, framed or recoloured may be missed: embed the images into a new table."
-        )
+        yield NO_HASHES
     if document["n_unreadable"]:
         yield counted(document["n_unreadable"], *_UNREADABLE)
 

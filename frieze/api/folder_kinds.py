@@ -1,5 +1,6 @@
 """The kind of a folder: features, an index, a head or an exported model."""
 
+from pathlib import Path
 from typing import Any
 
 from frieze.api import export_folder
@@ -23,6 +24,11 @@ def folder_kind(path: TablePath) -> str | None:
     """Return the kind of a folder: `features`, `index`, `head` or `export`; None for anything else."""
     kind = next((kind for kind, name in FILES.items() if (path / name).is_file()), None)
     return None if kind == "features" and not is_features(path) else kind
+
+
+def is_head(path: str | Path) -> bool:
+    """Return whether there is a head at a path as it was typed."""
+    return (Path(path) / FILES["head"]).is_file()
 
 
 def check_kind(path: TablePath, expected: str) -> None:

@@ -64,7 +64,8 @@ class SearchResult(dict[str, Any]):
 
     def _title(self) -> str:
         n_queries = counted(len(self["queries"]), "query", "queries")
-        return f"SearchResult({n_queries}, k={self['k']}, {self['index']!r})"
+        most = f"min_score={self['min_score']}" if self["k"] is None else f"k={self['k']}"
+        return f"SearchResult({n_queries}, {most}, {self['index']!r})"
 
     def _repr_html_(self) -> str:
         """Return the title and, for each query, a strip of thumbnails: its own where it is a file, then the hits."""
@@ -140,6 +141,15 @@ def hit_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
         {"query": of_query["query"], "rank": rank} | hit | {"query": of_query["query"], "rank": rank}
         for of_query in document["queries"]
         for rank, hit in enumerate(of_query["hits"], 1)
+    ]
+
+
+def existing_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the copies in the document of `search` with `exists` as rows; a query without one is a row, too."""
+    return [
+        {"kind": None, "score": None, "id": None} | hit | {"query": one["query"], "exists": one["exists"]}
+        for one in document["queries"]
+        for hit in one["hits"] or [{}]
     ]
 
 

@@ -5,19 +5,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frieze import terminal
 from frieze.api.box_rows import check_no_boxes
+from frieze.api.combined_query import combine_queries, is_nothing
 from frieze.api.confirming import comparison_progress, find_copies
 from frieze.api.duplicate_script import check_script, write_script
+from frieze.api.existing import existing_document
 from frieze.api.folder_kinds import check_kind
 from frieze.api.moving import check_move, move_copies, undo_moves
 from frieze.api.paths import open_table, to_local_path
 from frieze.api.query_vectors import to_vectors
 from frieze.api.remembered_options import resolve_index_options
 from frieze.api.result_tables import SearchResult, check_groups, check_hits, write_groups, write_hits
+from frieze.core import InputError
 from frieze.reports.html import check_page, shown_as, write_report
 from frieze.search_document import SearchOptions, search_document
 
 if TYPE_CHECKING:
     from frieze.indexing import Index
+
+_DEFAULT_K = 10
 
 
 def index(
@@ -69,11 +74,16 @@ def index(
 
 def search(
     index: str | Path,
-    query: Any,
+    query: Any = (),
     *,
-    k: int = 10,
+    like: Any = (),
+    unlike: Any = (),
+    k: int | None = None,
     where: str | None = None,
     min_score: float | None = None,
+    per: str | None = None,
+    diverse: float | None = None,
+    exists: bool = False,
     html: str | Path | None = None,
     out: str | Path | None = None,
     force: bool = False,
@@ -86,9 +96,19 @@ def search(
             a text tower (`text:a red bird|a photo of a bird|-a drawing`: prompts are averaged, those after `-`
             subtracted), a `.npy` file of vectors [n, D], a PIL image, an image file's bytes, uint8 pixels [H, W, 3] or
             [n, H, W, 3], vectors [D] or [n, D] of floats.
-        k: Maximum number of hits per query.
+        like: Instead of `query`: one or more of these (single ones, not several vectors) that together are one query,
+            the mean of their unit vectors. A weight goes with each as `'FILE=0.5'` or (query, 0.5).
+        unlike: What hits are to be unlike: the mean of these unit vectors, each times its weight, is subtracted.
+        k: Maximum number of hits per query. By default 10, but with `min_score` all (without `diverse`): then every
+            stored vector is compared, so that none is missed, whatever the kind of the index; 100,000 hits at most.
         where: Filter: a condition in SQL over the hits' columns, such as `label = 'cat' and year >= 2019`.
         min_score: Leave out hits below this score.
+        per: At most one hit of a value of this column, or N of `COLUMN:N`; a missing value is one, too.
+        diverse: Choose hits unlike each other among the 10 k nearest (at least 100), by maximal marginal relevance: its
+            lambda, 0 to 1. 1 keeps the order by score, 0 heeds variety alone.
+        exists: Find only copies: files of equal bytes, else pictures that are confirmed as copies on their pixels, as
+            by `duplicates`. Each query is then an image file; each has `exists` (None where it can't be read), and each
+            hit `kind`, how it differs from the query, and `overlap`.
         html: Write the hits as pictures to this file.
         out: Write the hits as a table to this file: Parquet, CSV or JSON lines, by its suffix.
         force: Replace an existing table of hits.
@@ -103,15 +123,21 @@ def search(
     """
     from frieze.indexing import open_index
 
+    if exists:
+        _refuse_with_exists(min_score=min_score, per=per, diverse=diverse, like=like, unlike=unlike)
     if html is not None:
         check_page(to_local_path(html))
     if out is not None:
         check_hits(to_local_path(out), force=force)
     check_kind(to_local_path(index), "index")
     opened = open_index(to_local_path(index))
-    queries = to_vectors(opened, query, where=str(index))
-    options = SearchOptions(k, where, min_score)
-    document = search_document(opened, queries.names, queries.vectors, options, notes=queries.notes)
+    if k is None and (exists or min_score is None or diverse is not None):
+        k = _DEFAULT_K
+    options = SearchOptions(k, where, min_score, per, diverse)
+    if exists:
+        document = existing_document(opened, query, options)
+    else:
+        document = _find_nearest(opened, (query, like, unlike), options, where=str(index))
     document |= {"index": str(index)}
     if html is not None:
         with shown_as(opened.spec.decoding):
@@ -120,6 +146,39 @@ def search(
         return SearchResult(document)
     write_hits(to_local_path(out), document, opened)
     return SearchResult(document | {"out": str(to_local_path(out)), "renamed": opened.renamed_in_tables})
+
+
+def _refuse_with_exists(**options: Any) -> None:
+    """Refuse options that choose among hits where copies are asked for.
+
+    Raises:
+        InputError: One of them is given.
+    """
+    given = [name for name, value in options.items() if not is_nothing(value)]
+    if given:
+        raise InputError("With `exists` the pixels decide, not a score.", hint=f"Leave `{given[0]}` out.")
+
+
+def _find_nearest(index: "Index", parts: tuple[Any, Any, Any], options: SearchOptions, *, where: str) -> dict[str, Any]:
+    """Search for each query, or for one that is made of what hits are to be like and unlike.
+
+    Raises:
+        InputError: Both are given, or the search can't be made.
+    """
+    query, like, unlike = parts
+    if is_nothing(like) and is_nothing(unlike):
+        queries = to_vectors(index, query, where=where)
+        return search_document(index, queries.names, queries.vectors, options, notes=queries.notes)
+    if not is_nothing(query):
+        raise InputError(
+            "There are queries beside `like` and `unlike`, which are a query by themselves.",
+            hint="Give each of them as `like` too, or leave them out.",
+        )
+    combined = combine_queries(index, like, unlike, where=where)
+    names, vectors, notes = combined.queries
+    document = search_document(index, names, vectors, options, notes=notes)
+    document["queries"][0] |= {"like": combined.like, "unlike": combined.unlike}
+    return document
 
 
 def duplicates(

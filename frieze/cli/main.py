@@ -35,6 +35,7 @@ _COMMANDS = {
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",
     "export": "Write a head with its backbone as one model, or a table for other programs.",
+    "neighbours": "Write the k-NN graph of a table: the nearest others of each image.",
     "map": "Draw the images as points on a plane, as one page.",
     "serve": "Open a page: search, classes, duplicates, a map.",
     "backbones": "List the named backbones.",

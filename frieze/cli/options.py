@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-SOME_SKIPPED = 3
+SOME_SKIPPED, SOME_MISSING = 3, 4
 _MOST_OF_ONE_CLASS = 0.9
 """Share of the most frequent class above which any head has a high accuracy."""
 _FITS = ("squash", "crop", "pad")

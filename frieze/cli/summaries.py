@@ -127,8 +127,29 @@ def _abstention(abstain: Document | None) -> Iterator[str]:
 
 
 def _evaluate(document: Document) -> Iterator[str]:
+    if "map" in document:
+        yield from _retrieval(document)
+        return
     yield from _figures(document)
     yield document["note"]
+
+
+_FEW_CLASSES = 3
+
+
+def _retrieval(document: Document) -> Iterator[str]:
+    low, high = document["map_interval"]
+    queries, rows = counted(document["n_queries"], "query", "queries"), counted(document["rows"], "labelled image")
+    r_precision = f"R-precision {document['r_precision']:.3f}"
+    yield f"mAP {document['map']:.3f} ({low:.3f} to {high:.3f}), {r_precision}, by {queries} among {rows}."
+    precisions = ", ".join(f"{document[f'precision_at_{k}']:.3f} at {k}" for k in (1, 5, 10))
+    yield f"Precision {precisions}; of a random order {document['chance']:.3f}."
+    if len(document["per_class"]) > 1:
+        lowest = sorted(document["per_class"], key=lambda one: one["map"])[:_FEW_CLASSES]
+        named = ", ".join(f"{one['class']} {one['map']:.3f}" for one in lowest)
+        yield f"Lowest mAP: {named}."
+    if document["n_alone"]:
+        yield f"Without another image of their label: {counted(document['n_alone'], 'image')}."
 
 
 def _finetune(document: Document) -> Iterator[str]:
@@ -203,6 +224,16 @@ def _map(document: Document) -> Iterator[str]:
     kept = f", with {_percent(document['kept'])} of the variance" if document.get("kept") is not None else ""
     points = f"{document['points']:,} of {counted(document['rows'], 'image')}"
     yield f"{points} in {document['out']}{kept}."
+
+
+def _neighbours(document: Document) -> Iterator[str]:
+    edges = f"{counted(document['edges'], 'edge')} between {counted(document['rows'], 'image')}"
+    yield f"{edges} in {document['out']}: the {document['k']:,} nearest of each, by {document['metric']}."
+    if document["recall"] is not None:
+        measured = counted(document["recall_rows"], "image")
+        yield f"Found by {document['kind']}: {_percent(document['recall'])} of the nearest, measured on {measured}."
+    if document["n_zero"]:
+        yield f"Vectors that are all zeros: {document['n_zero']:,}; their neighbours mean nothing."
 
 
 def _export(document: Document) -> Iterator[str]:
@@ -308,6 +339,7 @@ _SUMMARIES: dict[str, Callable[[Document], Iterator[str]]] = {
     "audit": _audit,
     "compare": _compare,
     "map": _map,
+    "neighbours": _neighbours,
     "export": _export,
     "label": _label,
     "train": _train,

@@ -142,7 +142,12 @@ def _query(document: dict[str, Any]) -> dict[str, Any]:
     query, hits = document["query"], document["hits"]
     shown = [hit for hit in hits if f"id:{hit['id']}" != query]
     itself = [hit["uri"] for hit in hits if hit not in shown] or [query]
-    figures = [] if query.startswith(TEXT) else [draw_figure(itself[0], "query", kind="query")]
+    if "like" in document:  # one query of several
+        named = [(part["query"], name) for name in ("like", "unlike") for part in document[name]]
+        files = [(part, name) for part, name in named if not part.startswith(("id:", TEXT))]
+        figures = [draw_figure(part, f"{name} {part}", kind="query") for part, name in files]
+    else:
+        figures = [] if query.startswith(TEXT) else [draw_figure(itself[0], "query", kind="query")]
     figures += [draw_figure(hit["uri"], f"{hit['score']:.3f} {hit['label'] or ''} {hit['id']}") for hit in shown]
     return {"title": query, "figures": figures}
 

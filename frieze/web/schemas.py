@@ -38,6 +38,9 @@ class Found(BaseModel):
     index: str
     k: int
     where: str | None
+    min_score: float | None
+    per: str | None
+    diverse: float | None
     queries: list[Query]
     renamed: dict[str, str]
     zero_queries: list[str]

@@ -55,6 +55,18 @@ class Candidates:
         for first, second in _near_hashes(self._hashes, self._representatives):
             self._add(first, second, np.zeros(len(first), bool))
 
+    def add_hashes_of(self, rows: Rows, others: Rows) -> None:
+        """Add the pairs of rows int64 [n] with others int64 [m] whose hashes are nearly equal, comparing all."""
+        hashes = self._hashes[others]
+        for row in rows.tolist():
+            least = np.full(len(others), 64, np.uint8)
+            for one in np.unique(orient_hashes(self._hashes[row])):
+                if one:
+                    bits = np.where(hashes == 0, 64, np.bitwise_count(hashes ^ one)).min(axis=1)
+                    least = np.minimum(least, bits)
+            near = others[least <= _NEAR_BITS]
+            self._add(np.full(len(near), row), near, np.zeros(len(near), bool))
+
     def pairs(self) -> tuple[Rows, npt.NDArray[np.bool_]]:
         """Return the pairs, int64 [n, 2], smaller row first, each once; and which of them are near by vector."""
         if not self._pairs:

@@ -15,21 +15,11 @@ from frieze.indexing.duplicates.decide import ReadPicture
 from frieze.indexing.duplicates.describe import describe_groups, describe_look_alikes
 from frieze.indexing.duplicates.groups import Progress, group_copies
 from frieze.indexing.duplicates.image_facts import ImageFacts, read_image_facts
+from frieze.indexing.duplicates.nearness import measure_nearness
 from frieze.indexing.duplicates.pair_processes import PairProcesses
-from frieze.indexing.duplicates.pairs import (
-    PairThreshold,
-    join_near_pairs,
-    measure_group_recall,
-    measure_scale,
-    widen_search,
-)
-from frieze.indexing.duplicates.threshold import choose_min_score, draw_sample, widen_score
-from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
-from frieze.indexing.faiss_layer.searcher import Searcher
+from frieze.indexing.duplicates.pairs import join_near_pairs, measure_group_recall, widen_search
 from frieze.indexing.stored_index import Index
 
-_BLOCK_FLOATS = 1 << 22
-_WIDER = 2.5  # times the squared distance of look-alikes: crops and turned copies are that near
 _HIGHEST = {"cosine": 1.0, "dot": math.inf, "l2": 0.0}
 _LOWEST = {"cosine": -1.0, "dot": -math.inf, "l2": -math.inf}
 
@@ -130,61 +120,28 @@ def _find_near(
     index: Index, facts: ImageFacts, min_score: float | None, progress: Progress, *, with_candidates: bool
 ) -> _Near:
     """Find the rows that are near by vector or by hash; candidates only where they are wanted."""
-    searcher, components = index.searcher, Components(len(index))
+    searcher, components, near = index.searcher, Components(len(index)), measure_nearness(index)
     components.join(np.arange(len(index)), facts.representatives)
-    hashes, lengths = _hash_vectors(searcher)
-    check_lengths(lengths, lambda row: f"The embedding of {index.ids[row]} in {index.path}", metric=index.metric)
-    is_zero = lengths == 0
-    rows = _first_rows(hashes, np.flatnonzero(~is_zero))
-    candidates, recall = Candidates(facts.hashes, facts.representatives, math.inf), None
-    if len(rows):
-        sample, longest = draw_sample(searcher, rows), float(lengths.max())
-        estimated = choose_min_score(sample, metric=index.metric, longest=longest)
-        min_score = estimated if min_score is None else min_score
-        candidates.near_score = widen_score(estimated, metric=index.metric, longest=longest, factor=_WIDER)
-        threshold = PairThreshold(min_score, is_zero, measure_scale(lengths[rows], index.metric))
-        can_pair = _self_scores(lengths, index.metric) >= threshold.floor
-        _join_equal(hashes, np.flatnonzero(~is_zero & can_pair), components)
-        widened = widen_search(searcher, sample, threshold)
+    is_zero = near.lengths == 0
+    candidates, recall = Candidates(facts.hashes, facts.representatives, near.near_score), None
+    if near.sample is not None:
+        min_score = near.min_score if min_score is None else min_score
+        threshold = near.threshold(min_score)
+        can_pair = _self_scores(near.lengths, index.metric) >= threshold.floor
+        _join_equal(near.hashes, np.flatnonzero(~is_zero & can_pair), components)
+        widened = widen_search(searcher, near.sample, threshold)
         collect = candidates.add_neighbours if with_candidates else None
-        join_near_pairs(widened, rows, components, threshold=threshold, progress=progress, collect=collect)
-        recall = measure_group_recall(sample, components.labels(), threshold)
+        join_near_pairs(widened, near.rows, components, threshold=threshold, progress=progress, collect=collect)
+        recall = measure_group_recall(near.sample, components.labels(), threshold)
     if with_candidates:
         candidates.add_hashes()
     return _Near(components, min_score, recall, candidates)
-
-
-def _first_rows(keys: npt.NDArray[Any], rows: Rows) -> Rows:
-    """Return the first row of each key, ascending."""
-    _, at = np.unique(keys[rows], return_index=True)
-    return np.sort(rows[at])
 
 
 def _join_equal(keys: npt.NDArray[Any], rows: Rows, components: Components) -> None:
     """Join rows with equal keys."""
     _, at, number = np.unique(keys[rows], return_index=True, return_inverse=True)
     components.join(rows, rows[at[number]])
-
-
-def _hash_vectors(searcher: Searcher) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float64]]:
-    """Compute a hash [N] of each vector, equal only for equal vectors, and its squared length [N]."""
-    n_rows, dim = searcher.flat.ntotal, searcher.flat.d
-    factors = np.random.default_rng(0).integers(1, 1 << 63, dim, dtype=np.uint64) | np.uint64(1)
-    hashes, lengths = np.empty(n_rows, np.uint64), np.empty(n_rows, np.float64)
-    step = max(1, _BLOCK_FLOATS // dim)
-    for start in range(0, n_rows, step):
-        vectors = searcher.reconstruct(np.arange(start, min(start + step, n_rows)))
-        block = slice(start, start + len(vectors))
-        # 64 bits, summed modulo 2**64: a collision among a million vectors happens once in 10 million collections.
-        hashes[block] = _spread_bits(vectors.view(np.uint32)) @ factors
-        lengths[block] = square_lengths(vectors)
-    return hashes, lengths
-
-
-def _spread_bits(bits: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
-    """Spread 32 bits over 64, so that sums of products depend on each."""
-    wide = bits.astype(np.uint64)
-    return (wide ^ (wide << np.uint64(29))) * np.uint64(0x9E3779B97F4A7C15)
 
 
 def _self_scores(lengths: npt.NDArray[np.float64], metric: str) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from frieze.indexing.duplicates.threshold import Sample
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
 
 _BLOCK_ROWS = 1_024
-_NEAREST = (10, 80, 640)  # nearest rows to search for, as long as all of them are near; then all rows
+NEAREST = (10, 80, 640)  # nearest rows to search for, as long as all of them are near; then all rows
 _BLOCK_FLOATS = 1 << 22  # scores held at once where a row is compared with all: 16 MB
 _TOLERANCE = 1e-6  # relative: two ways to compute one score in float32 differ by as much
 _L2_SCALE = 0.1  # of a typical length: rounding leaves far less between equal vectors
@@ -85,7 +85,7 @@ def join_near_pairs(
     for start in range(0, len(rows), _BLOCK_ROWS):
         progress(start, len(rows))
         pending = rows[start : start + _BLOCK_ROWS]
-        for k in _NEAREST:
+        for k in NEAREST:
             pending = _join_nearest(searcher, pending, components, threshold, k, collect) if len(pending) else pending
         _join_all(searcher, pending, components, threshold)
     progress(len(rows), len(rows))
@@ -97,7 +97,7 @@ def _join_nearest(
     """Join rows with the near ones of their k nearest; return the rows that may have more."""
     n_rows = searcher.flat.ntotal
     hits, scores = searcher.search(searcher.reconstruct(rows), k=min(k, n_rows))
-    if collect is not None and k == _NEAREST[0]:
+    if collect is not None and k == NEAREST[0]:
         collect(rows, hits, scores)
     is_pair = threshold.are_pairs(hits, scores)
     components.join(np.repeat(rows, is_pair.sum(axis=1)), hits[is_pair])
@@ -124,7 +124,7 @@ def widen_search(searcher: Searcher, sample: Sample, threshold: PairThreshold) -
     Returns:
         A new searcher of the same index; the given one keeps its search parameters.
     """
-    n_compared = min(_NEAREST[0], searcher.flat.ntotal)
+    n_compared = min(NEAREST[0], searcher.flat.ntotal)
     exact = sample.neighbours[:, :n_compared]
     is_pair = threshold.are_pairs(exact, sample.scores[:, :n_compared]) & (exact != sample.rows[:, None])
     rows = np.flatnonzero(is_pair.any(axis=1))

@@ -35,6 +35,7 @@ DOCUMENTS = {
     "export": "out head classes checked largest_difference bytes seconds",
     "search": "index k where queries",
     "duplicates": "groups rows index min_score stale n_exact n_near n_duplicates",
+    "neighbours": "features out rows k edges metric kind recall recall_rows n_zero seconds stale",
     "audit": "counts first rows n_unlabelled n_judged accuracy cost small_classes min_score features out seconds",
 }
 """The fields that others rely on (docs/json.md)."""
@@ -72,6 +73,7 @@ def lines(world, text_world, residual, tmp_path_factory):
         "export": ("export", head, "--out", tmp_path / "model"),
         "search": ("search", index, "id:red/0.png"),
         "duplicates": ("duplicates", index),
+        "neighbours": ("neighbours", features, "--out", tmp_path / "graph.parquet"),
         "audit": ("audit", features, "--out", tmp_path / "findings.parquet"),
     }
 

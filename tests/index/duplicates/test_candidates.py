@@ -123,3 +123,25 @@ def test_each_pair_stands_once(hashes):
     candidates.add_neighbours(np.array([1, 2]), np.array([[0], [1]]), np.array([[0.95], [0.95]], np.float32))
     candidates.add_neighbours(np.array([0]), np.array([[1]]), np.array([[0.95]], np.float32))
     assert [part.tolist() for part in candidates.pairs()] == [[[0, 1], [1, 2]], [True, True]]
+
+
+def test_pairs_of_some_rows():
+    """Of some rows the pairs with others are those that a plain loop over orientations and parts finds."""
+    rng = np.random.default_rng(5)
+    hashes = rng.integers(1, 1 << 63, (60, 2), dtype=np.uint64) & ~np.uint64(1)
+    hashes[50:] = orient_hashes(hashes[:10, 0])[rng.integers(0, 8)][:, None] ^ np.uint64(0b111 << 9)
+    hashes[3, 1] = hashes[55] = 0
+    candidates = Candidates(hashes, np.arange(60), np.inf)
+    candidates.add_hashes_of(np.arange(50, 60), np.arange(50))
+    expected = {
+        (other, row)
+        for row in range(50, 60)
+        for other in range(50)
+        for one in orient_hashes(hashes[row]).ravel()
+        for stored in hashes[other]
+        if one and stored and int(one ^ stored).bit_count() <= 12
+    }
+    pairs, near = candidates.pairs()
+    assert {tuple(pair) for pair in pairs.tolist()} == expected
+    assert len(expected) >= 8
+    assert not near.any()
