@@ -310,6 +310,18 @@ def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored 
     return index.row_metadata.take(np.array([row]))[0]
 
 
+def id_rows(index: Index, ids: Sequence[str]) -> Rows:
+    """Return the row numbers of some images, in the order requested.
+
+    Raises:
+        InputError: No image has one of these ids.
+    """
+    rows = pc.index_in(pa.array(ids, pa.string()), value_set=index.row_metadata.ids)
+    if rows.null_count:
+        look_up(index, ids[rows.is_null().index(True).as_py()])
+    return np.asarray(rows).astype(np.int64)
+
+
 def take_rows(index: Index, rows: Rows) -> list[dict[str, Any]]:
     """Return the metadata of some rows as plain JSON values, in the order requested."""
     return index.row_metadata.take(rows)

@@ -4,7 +4,7 @@ import errno
 import importlib.util
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,15 @@ LOOPBACK = "127.0.0.1"
 _LIBRARIES = ("fastapi", "uvicorn")
 
 
-def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOPBACK, port: int = PORT) -> None:
+def serve(
+    index: str | Path,
+    *,
+    head: str | Path | None = None,
+    labels: str | Path | None = None,
+    read_only: bool = False,
+    host: str = LOOPBACK,
+    port: int = PORT,
+) -> None:
     """Serve a page to search, browse and map the images of an index, until Ctrl-C.
 
     The index is memory-mapped and stays as it was opened; the backbone is loaded when the first image is uploaded.
@@ -31,6 +39,9 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     Args:
         index: The index's folder.
         head: Folder of a head that predicts uploaded images and lists its mistakes.
+        labels: A Parquet file for the labels and tags that are given on the page, created where it is missing; `embed`,
+            `train` and `audit` read it. Each change is appended to a log beside it, `FILE.log.jsonl`.
+        read_only: Write nothing: neither labels nor decisions on duplicates.
         host: Address to listen on; the default is reachable from this machine only.
         port: Port to listen on; 0 for any free one.
 
@@ -42,8 +53,9 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     if head is not None:
         check_kind(to_local_path(head), "head")
     with _listening(host, port) as listener:
-        head_path = None if head is None else to_local_path(head)
-        _serve(to_local_path(index), head_path, listener, host=host)
+        head_path, labels_path = (None if one is None else to_local_path(one) for one in (head, labels))
+        collection = _open(to_local_path(index), head_path, labels_path, is_read_only=read_only)
+        _serve(collection, listener, host=host)
 
 
 def check_libraries() -> None:
@@ -75,21 +87,27 @@ def serve_at(index: Path, *, port: int | None, opened: Callable[[str], None] | N
             raise
         listener = _listening(LOOPBACK, 0)
     with listener:
-        _serve(index, None, listener, opened=opened)
+        _serve(_open(index), listener, opened=opened)
+
+
+def _open(
+    index: Path, head: Path | None = None, labels: Path | None = None, *, is_read_only: bool = False
+) -> "Collection":
+    from frieze.web.collection import open_collection
+    from frieze.web.thumbnails import cache_file
+
+    return open_collection(
+        index, head, cache_file(), find_duplicates=find_copies, labels=labels, is_read_only=is_read_only
+    )
 
 
 def _serve(
-    index: Path,
-    head: Path | None,
+    collection: "Collection",
     listener: socket.socket,
     *,
     host: str = LOOPBACK,
     opened: Callable[[str], None] | None = None,
 ) -> None:
-    from frieze.web.collection import open_collection
-    from frieze.web.thumbnails import cache_file
-
-    collection = open_collection(index, head, cache_file(), find_duplicates=find_copies)
     names = frozenset({host.lower(), socket.gethostname().lower()})
     _run(collection, listener, names=names, opened=opened)
 
@@ -116,7 +134,8 @@ def _run(
         n_images = counted(len(collection.index), "image")
         page = f"http://{shown}:{port}/#token={token}"
         terminal.show_message(f"{n_images} at {page} (Ctrl-C ends it)", is_error=True)  # also with --quiet
-        terminal.show_message(_describe_log(collection))
+        for line in _describe_files(collection):
+            terminal.show_message(line)
         if opened is not None:
             opened(page)  # the socket listens: the browser waits for the first answer
         server.run(sockets=[listener])
@@ -124,11 +143,17 @@ def _run(
         collection.close()
 
 
-def _describe_log(collection: "Collection") -> str:
+def _describe_files(collection: "Collection") -> Iterator[str]:
     log = collection.decision_log
+    if collection.is_read_only:
+        yield "Nothing is written: the page is read-only."
+        return
     if log.is_writable:
-        return f"Decisions on duplicates are stored in {log.path}"
-    return f"{log.path} can't be written: decisions on duplicates are kept in the browser's tab only."
+        yield f"Decisions on duplicates are stored in {log.path}"
+    else:
+        yield f"{log.path} can't be written: decisions on duplicates are kept in the browser's tab only."
+    if collection.labels is not None:
+        yield f"Labels and tags are stored in {collection.labels.path}"
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -1,5 +1,6 @@
 """The documents and parameters of the page's routes, for OpenAPI."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import fastapi
@@ -154,6 +155,48 @@ class Decisions(BaseModel):
     path: str = Field(description="The file in which they are stored.")
     is_writable: bool = Field(description="Whether the server may write that file.")
     decisions: list[Decision]
+
+
+Tag = Annotated[str, Field(min_length=1, max_length=200)]
+Session = Annotated[str, Field(max_length=100, description="Who may undo it: each session undoes its own changes.")]
+
+
+class LabelChange(BaseModel):
+    """Labels and tags of some images, or the last change of a session that is undone or redone."""
+
+    action: Literal["set", "undo", "redo"] = "set"
+    session: Session = ""
+    ids: list[Name] = Field([], max_length=100_000)
+    column: Tag = Field("label", description="The column of the label; images without a `label` keep the table's.")
+    label: Name | None = Field(None, description="The label; null takes it back. Left out, labels stay as they are.")
+    held_out: bool = Field(
+        default=False, description="Whether `/teach` drew the images at random, to measure the head on."
+    )
+    add: list[Tag] = Field([], max_length=1000, description="Tags to add.")
+    remove: list[Tag] = Field([], max_length=1000, description="Tags to remove.")
+
+
+class LabelledImage(BaseModel):
+    """What was said of an image: a label a column, and tags."""
+
+    id: str
+    labels: dict[str, str]
+    tags: list[str]
+    held_out: list[str] = Field(description="Columns for which the image was drawn at random, to measure a head on.")
+    who: str | None
+    when: datetime | None
+
+
+class Labels(BaseModel):
+    """The file of labels, and some images of it: those that the request changed, or all."""
+
+    path: str
+    is_writable: bool
+    can_undo: bool
+    can_redo: bool
+    columns: dict[str, dict[str, int]] = Field(description="Column -> label -> number of images.")
+    tags: dict[str, int]
+    images: list[LabelledImage]
 
 
 class Mistake(BaseModel):
