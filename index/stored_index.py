@@ -322,6 +322,12 @@ def id_rows(index: Index, ids: Sequence[str]) -> Rows:
     return np.asarray(rows).astype(np.int64)
 
 
+def known_rows(index: Index, ids: Sequence[str]) -> Rows:
+    """Return the row numbers of those of some ids that the index has, in their order."""
+    rows = pc.index_in(pa.array(ids, pa.string()), value_set=index.row_metadata.ids)
+    return np.asarray(rows.drop_null()).astype(np.int64)
+
+
 def take_rows(index: Index, rows: Rows) -> list[dict[str, Any]]:
     """Return the metadata of some rows as plain JSON values, in the order requested."""
     return index.row_metadata.take(rows)

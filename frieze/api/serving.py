@@ -93,12 +93,20 @@ def serve_at(index: Path, *, port: int | None, opened: Callable[[str], None] | N
 def _open(
     index: Path, head: Path | None = None, labels: Path | None = None, *, is_read_only: bool = False
 ) -> "Collection":
+    from frieze.api.heads import train
     from frieze.web.collection import open_collection
     from frieze.web.thumbnails import cache_file
 
-    return open_collection(
-        index, head, cache_file(), find_duplicates=find_copies, labels=labels, is_read_only=is_read_only
+    collection = open_collection(
+        index,
+        head,
+        cache_file(),
+        find_duplicates=find_copies,
+        labels=labels,
+        is_read_only=is_read_only,
     )
+    collection.train_head = train
+    return collection
 
 
 def _serve(

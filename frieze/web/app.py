@@ -16,6 +16,7 @@ from frieze.reports import templates
 from frieze.web.collection import Collection
 from frieze.web.inference import MAX_BYTES, BusyError
 from frieze.web.labels.routes import add_label_routes
+from frieze.web.labels.teach_routes import add_teach_routes
 from frieze.web.middleware import Guard, TooLargeError, TooSlowError
 from frieze.web.routes import add_collection_routes, add_decision_routes, add_search_routes
 from frieze.web.schemas import PROBLEMS
@@ -48,6 +49,7 @@ def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset(), tok
     may_write = writable(token or secrets.token_urlsafe(), is_read_only=collection.is_read_only)
     add_decision_routes(app, collection, may_write)
     add_label_routes(app, collection, may_write)
+    add_teach_routes(app, collection, may_write)
     return app
 
 
@@ -90,4 +92,5 @@ def _add_page(app: FastAPI, collection: Collection) -> None:
     def show() -> HTMLResponse:
         spec = collection.index.spec
         facts = {"has_head": collection.head is not None, "has_words": spec.text_encoder is not None}
+        facts["has_labels"] = collection.labels is not None
         return HTMLResponse(page.render(index=collection.index.path.name, backbone=spec.name, **facts))

@@ -19,12 +19,14 @@ from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
-    from frieze.classifiers import Head
+    from frieze.classifiers import Head, UnitVectors
     from frieze.embedder import Backbone, TextEncoder
     from frieze.web.labels.label_file import LabelFile
 
 _ID = "id:"
 FindDuplicates = Callable[[indexing.Index], dict[str, Any]]
+TrainHead = Callable[..., dict[str, Any]]
+"""`frieze.train`."""
 
 
 class Collection:
@@ -46,6 +48,7 @@ class Collection:
         decision_log: The decisions on duplicates.
         labels: The file of labels, or None.
         is_read_only: Whether nothing is to be written.
+        train_head: `frieze.train`, for heads that are kept; None where none can be.
     """
 
     def __init__(
@@ -59,12 +62,21 @@ class Collection:
         is_read_only: bool = False,
     ) -> None:
         self.labels, self.is_read_only = labels, is_read_only
+        self.train_head: TrainHead | None = None
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load, self._load_text_encoder)
         self.decision_log = DecisionLog(log_path(index.path), is_read_only=is_read_only)
         self._duplicates = BackgroundResult(lambda: find_duplicates(index))
         self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
         self._predictions = BackgroundResult(self._predict_all)
+
+    @functools.cached_property
+    def unit_vectors(self) -> "UnitVectors":
+        """The stored vectors, scaled to unit length."""
+        import frieze.classifiers
+
+        read = functools.partial(indexing.read_vectors, self.index)
+        return frieze.classifiers.UnitVectors(read, (len(self.index), self.index.spec.dim))
 
     def describe(self) -> dict[str, Any]:
         """Return what the page shows first: size, kind, backbone, labels and head."""

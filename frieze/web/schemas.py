@@ -199,6 +199,81 @@ class Labels(BaseModel):
     images: list[LabelledImage]
 
 
+class TeachRequest(BaseModel):
+    """What to learn: the labels of a column of the file of labels."""
+
+    column: Tag = "label"
+    of: Name | None = Field(None, description="Rank by this label; null for the one named first in the answer.")
+    start: int = Field(0, ge=0, le=10**9)
+    n: int = Field(60, ge=0, le=1000, description="Number of ranked images.")
+    ask: int = Field(12, ge=0, le=100, description="Number of questions.")
+
+
+class TaughtClass(BaseModel):
+    """A label, the images that have it in the file, and those that the head is sure of."""
+
+    label: str
+    n_answers: int
+    n_sure: int
+
+
+class RankedImage(BaseModel):
+    """An image, its probability (with one label alone: its cosine to the mean of the examples), and its answer."""
+
+    id: str
+    score: float
+    answer: str | None
+
+
+class Question(BaseModel):
+    """An image to ask about; `held_out` belongs into the answer's `POST /labels`."""
+
+    id: str
+    held_out: bool
+
+
+class HeldOut(BaseModel):
+    """How the head does on images that were drawn at random, on which it was not fitted."""
+
+    n: int
+    n_right: int
+    accuracy: float | None
+    interval: list[float] | None = Field(description="95 %, Wilson.")
+
+
+class Taught(BaseModel):
+    """A head that was fitted on the answers so far, and the images to ask about next."""
+
+    column: str
+    rows: int
+    classes: list[TaughtClass]
+    n_unsure: int
+    of: str | None
+    ranked: list[RankedImage]
+    questions: list[Question]
+    held_out: HeldOut
+    seconds: float
+
+
+class HeadRequest(BaseModel):
+    """A column of the file of labels to train a head on, and the head's name."""
+
+    column: Tag = "label"
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_ .-]{0,99}$", description="The head's folder, without `.head`.")
+
+
+class KeptHead(BaseModel):
+    """A head that was trained, as `frieze train` does, and the command that trains the same one."""
+
+    model_config = ConfigDict(extra="allow")
+
+    out: str
+    command: str
+    accuracy: float
+    confidence_interval: list[float]
+    classes: list[str]
+
+
 class Mistake(BaseModel):
     """An image whose label differs from the head's prediction."""
 

@@ -22,7 +22,7 @@ CALLS = (
     "GET /images",
 )
 CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
-CALLS += ("GET /labels", "POST /labels", "GET /labels.csv")
+CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "POST /heads")
 
 BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "GET /labels.csv", "POST /crop")
 """Calls that take nothing that could be wrong."""
