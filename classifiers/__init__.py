@@ -30,6 +30,9 @@ from frieze.classifiers.storage.head_folder import (
 )
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
 from frieze.classifiers.storage.split_file import read_split, read_split_ids
+from frieze.classifiers.teaching.questions import HELD_OUT_SHARE, Questions, choose_questions
+from frieze.classifiers.teaching.teach import SURE, Answers, Taught, teach
+from frieze.classifiers.teaching.unit_vectors import UnitVectors
 from frieze.classifiers.training.fit import HeadConfig, fit_head
 from frieze.classifiers.training.notes import notes_on_labels
 from frieze.classifiers.training.start_weights import open_start
@@ -43,8 +46,11 @@ __all__ = [
     "CHECKPOINT",
     "CUT_FROM",
     "HEADS",
+    "HELD_OUT_SHARE",
     "N_NEIGHBOURS",
     "SCHEDULES",
+    "SURE",
+    "Answers",
     "ClassVectors",
     "Devices",
     "FinetuneConfig",
@@ -55,8 +61,11 @@ __all__ = [
     "Neighbourhood",
     "Network",
     "PooledFeatures",
+    "Questions",
     "SplitConfig",
     "StartWeights",
+    "Taught",
+    "UnitVectors",
     "accuracy_interval",
     "audit_labels",
     "check_audit",
@@ -66,6 +75,7 @@ __all__ = [
     "check_images",
     "check_memory",
     "check_predictions",
+    "choose_questions",
     "compare_heads",
     "count_divided",
     "cut_columns",
@@ -94,6 +104,7 @@ __all__ = [
     "read_train_options",
     "score_labelled",
     "score_unlabelled",
+    "teach",
     "train_head",
 ]
 

@@ -340,9 +340,22 @@ def look_up(index: Index, id: str) -> dict[str, Any]:  # noqa: A002  the stored 
     return index.row_metadata.take(np.array([row]))[0]
 
 
-def has_id(index: Index, id: str) -> bool:  # noqa: A002  as above
-    """Return whether an image has an id."""
-    return index.row_metadata.find(id) is not None
+def id_rows(index: Index, ids: Sequence[str]) -> Rows:
+    """Return the row numbers of some images, in the order requested.
+
+    Raises:
+        InputError: No image has one of these ids.
+    """
+    rows = pc.index_in(pa.array(ids, pa.string()), value_set=index.row_metadata.ids)
+    if rows.null_count:
+        look_up(index, ids[rows.is_null().index(True).as_py()])
+    return np.asarray(rows).astype(np.int64)
+
+
+def known_rows(index: Index, ids: Sequence[str]) -> Rows:
+    """Return the row numbers of those of some ids that the index has, in their order."""
+    rows = pc.index_in(pa.array(ids, pa.string()), value_set=index.row_metadata.ids)
+    return np.asarray(rows.drop_null()).astype(np.int64)
 
 
 def take_rows(index: Index, rows: Rows) -> list[dict[str, Any]]:

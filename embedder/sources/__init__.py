@@ -5,10 +5,11 @@ from frieze.embedder.sources.boxes.crop import split_part
 from frieze.embedder.sources.files import read_uri, to_path
 from frieze.embedder.sources.in_memory import as_images, encode
 from frieze.embedder.sources.open import LABELS, has_columns, is_listed_as, open_source, read_image
-from frieze.embedder.sources.tables.labels import LabelFile, read_labels
+from frieze.embedder.sources.tables.labels import LABELS_OVER, LabelFile, read_labels
 
 __all__ = [
     "LABELS",
+    "LABELS_OVER",
     "Content",
     "File",
     "LabelFile",

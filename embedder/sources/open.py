@@ -96,7 +96,8 @@ def open_source(source: Any, options: SourceOptions) -> Source:
         _check_has_columns(opened, {name: getattr(options, name) for name in ("image", "id", "label", "box_columns")})
     else:
         labels = read_labels_of_source(options)  # first: its errors are raised before a million files are listed
-        opened = _open(source, dataclasses.replace(options, label=None))
+        own_labels = "folder" if labels.is_over else options.labels
+        opened = _open(source, dataclasses.replace(options, label=None, labels=own_labels))
         _check_has_columns(opened, {"image": options.image, "box_columns": options.box_columns})
         opened = join_labels(opened, labels)
     opened = _without_excluded(opened, options)

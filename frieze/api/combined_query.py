@@ -133,9 +133,11 @@ def _is_number(text: str) -> bool:
 
 def _is_name(index: "Index", query: str) -> bool:
     """Return whether a whole text names a file, or a stored image."""
-    from frieze.indexing import has_id
+    from frieze.indexing import known_rows
 
-    return Path(query).is_file() or (query.startswith("id:") and has_id(index, query.removeprefix("id:")))
+    return Path(query).is_file() or (
+        query.startswith("id:") and len(known_rows(index, [query.removeprefix("id:")])) > 0
+    )
 
 
 def _name(like: Sequence[dict[str, Any]], unlike: Sequence[dict[str, Any]]) -> str:

@@ -106,7 +106,8 @@ def _with_file(table: Features, labels: str, label: str | None, **hint: Any) -> 
 
     file = frieze.embedder.read_labels(labels if is_url(labels) else to_local_path(labels), label=label, **hint)
     rows, n_unmatched, notes = file.find(table.rows["id"], of="table")
-    values = np.array(file.labels.take(rows).to_pylist(), dtype=object)
+    joined, notes_on_labels = file.over(table.rows["label"], rows)
+    values = np.array(joined.to_pylist(), dtype=object)
     labels_from = {"file": file.uri, "column": file.label}
-    label_info = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": list(notes)}
+    label_info = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": [*notes, *notes_on_labels]}
     return table.with_labels(values, labels_from=labels_from), label_info

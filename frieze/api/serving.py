@@ -4,7 +4,7 @@ import errno
 import importlib.util
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,15 @@ LOOPBACK = "127.0.0.1"
 _LIBRARIES = ("fastapi", "uvicorn")
 
 
-def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOPBACK, port: int = PORT) -> None:
+def serve(
+    index: str | Path,
+    *,
+    head: str | Path | None = None,
+    labels: str | Path | None = None,
+    read_only: bool = False,
+    host: str = LOOPBACK,
+    port: int = PORT,
+) -> None:
     """Serve a page to search, browse and map the images of an index, until Ctrl-C.
 
     The index is memory-mapped and stays as it was opened; the backbone is loaded when the first image is uploaded.
@@ -33,6 +41,9 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     Args:
         index: The index's folder.
         head: Folder of a head that predicts uploaded images and lists its mistakes.
+        labels: A Parquet file for the labels and tags that are given on the page, created where it is missing; `embed`,
+            `train` and `audit` read it. Each change is appended to a log beside it, `FILE.log.jsonl`.
+        read_only: Write nothing: neither labels nor decisions on duplicates.
         host: Address to listen on; the default is reachable from this machine only.
         port: Port to listen on; 0 for any free one.
 
@@ -44,8 +55,9 @@ def serve(index: str | Path, *, head: str | Path | None = None, host: str = LOOP
     if head is not None:
         check_kind(to_local_path(head), "head")
     with _listening(host, port) as listener:
-        head_path = None if head is None else to_local_path(head)
-        _serve(to_local_path(index), head_path, listener, host=host)
+        head_path, labels_path = (None if one is None else to_local_path(one) for one in (head, labels))
+        collection = _open(to_local_path(index), head_path, labels_path, is_read_only=read_only)
+        _serve(collection, listener, host=host)
 
 
 def check_libraries() -> None:
@@ -77,21 +89,35 @@ def serve_at(index: Path, *, port: int | None, opened: Callable[[str], None] | N
             raise
         listener = _listening(LOOPBACK, 0)
     with listener:
-        _serve(index, None, listener, opened=opened)
+        _serve(_open(index), listener, opened=opened)
+
+
+def _open(
+    index: Path, head: Path | None = None, labels: Path | None = None, *, is_read_only: bool = False
+) -> "Collection":
+    from frieze.api.heads import train
+    from frieze.web.collection import open_collection
+    from frieze.web.thumbnails import cache_file
+
+    collection = open_collection(
+        index,
+        head,
+        cache_file(),
+        find_duplicates=find_copies,
+        labels=labels,
+        is_read_only=is_read_only,
+    )
+    collection.train_head = train
+    return collection
 
 
 def _serve(
-    index: Path,
-    head: Path | None,
+    collection: "Collection",
     listener: socket.socket,
     *,
     host: str = LOOPBACK,
     opened: Callable[[str], None] | None = None,
 ) -> None:
-    from frieze.web.collection import open_collection
-    from frieze.web.thumbnails import cache_file
-
-    collection = open_collection(index, head, cache_file(), find_duplicates=find_copies)
     names = frozenset({host.lower(), socket.gethostname().lower()})
     _run(collection, listener, names=names, opened=opened)
 
@@ -119,7 +145,8 @@ def _run(
         address = f"http://{shown}:{port}"
         page = f"{address}/#token={token}"
         terminal.show_message(f"{n_images} at {page} (Ctrl-C ends it)", is_error=True)  # also with --quiet
-        terminal.show_message(_describe_log(collection))
+        for line in _describe_files(collection):
+            terminal.show_message(line)
         if opened is not None:
             opened(page)  # the socket listens: the browser waits for the first answer
         _run_until_ctrl_c(server, listener, address)
@@ -134,11 +161,17 @@ def _run_until_ctrl_c(server: "uvicorn.Server", listener: socket.socket, address
         terminal.show_message(f"The page at {address} is closed; the same command opens it again.")
 
 
-def _describe_log(collection: "Collection") -> str:
+def _describe_files(collection: "Collection") -> Iterator[str]:
     log = collection.decision_log
+    if collection.is_read_only:
+        yield "Nothing is written: the page is read-only."
+        return
     if log.is_writable:
-        return f"Decisions on duplicates are stored in {log.path}"
-    return f"{log.path} can't be written: decisions on duplicates are kept in the browser's tab only."
+        yield f"Decisions on duplicates are stored in {log.path}"
+    else:
+        yield f"{log.path} can't be written: decisions on duplicates are kept in the browser's tab only."
+    if collection.labels is not None:
+        yield f"Labels and tags are stored in {collection.labels.path}"
 
 
 def _listening(host: str, port: int) -> socket.socket:

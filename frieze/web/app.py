@@ -15,15 +15,19 @@ from frieze.core import ImageError, InputError
 from frieze.reports import templates
 from frieze.web.collection import Collection
 from frieze.web.inference import MAX_BYTES, BusyError
+from frieze.web.labels.routes import add_label_routes
+from frieze.web.labels.teach_routes import add_teach_routes
 from frieze.web.middleware import Guard, TooLargeError, TooSlowError
-from frieze.web.routes import TokenError, add_collection_routes, add_decision_routes, add_search_routes
+from frieze.web.routes import add_collection_routes, add_decision_routes, add_search_routes
 from frieze.web.schemas import PROBLEMS
+from frieze.web.writing import ReadOnlyError, TokenError, writable
 
 _RESPONSES: dict[type[Exception], tuple[int, str, str, dict[str, str]]] = {
     BusyError: (503, "Too many images wait.", "Ask again.", {"retry-after": "2"}),
     TooSlowError: (408, "The image came too slowly.", "Send it again.", {"connection": "close"}),
     TooLargeError: (413, f"At most {MAX_BYTES >> 20} MB are taken.", "", {}),
     TokenError: (403, "Writing needs this server's token.", "Open the address that frieze serve printed.", {}),
+    ReadOnlyError: (403, "This page is read-only.", "Start it again without `read_only`.", {}),
 }
 """Error -> status, what is wrong, what to do, and headers."""
 
@@ -42,7 +46,10 @@ def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset(), tok
     _add_page(app, collection)
     add_search_routes(app, collection)
     add_collection_routes(app, collection)
-    add_decision_routes(app, collection, token=token or secrets.token_urlsafe())
+    may_write = writable(token or secrets.token_urlsafe(), is_read_only=collection.is_read_only)
+    add_decision_routes(app, collection, may_write)
+    add_label_routes(app, collection, may_write)
+    add_teach_routes(app, collection, may_write)
     return app
 
 
@@ -85,4 +92,5 @@ def _add_page(app: FastAPI, collection: Collection) -> None:
     def show() -> HTMLResponse:
         spec = collection.index.spec
         facts = {"has_head": collection.head is not None, "has_words": spec.text_encoder is not None}
+        facts["has_labels"] = collection.labels is not None
         return HTMLResponse(page.render(index=collection.index.path.name, backbone=spec.name, **facts))

@@ -19,11 +19,14 @@ from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
-    from frieze.classifiers import Head
+    from frieze.classifiers import Head, UnitVectors
     from frieze.embedder import Backbone, TextEncoder
+    from frieze.web.labels.label_file import LabelFile
 
 _ID = "id:"
 FindDuplicates = Callable[[indexing.Index], dict[str, Any]]
+TrainHead = Callable[..., dict[str, Any]]
+"""`frieze.train`."""
 
 
 class Collection:
@@ -34,6 +37,8 @@ class Collection:
         head: The head, or None.
         thumbnails: Thumbnails of the images.
         find_duplicates: Finds its duplicates: the document of `frieze duplicates --json`.
+        labels: The file of labels, or None.
+        is_read_only: Whether nothing is to be written.
 
     Attributes:
         index: The index.
@@ -41,17 +46,37 @@ class Collection:
         inference: Embeds uploaded images.
         thumbnails: Thumbnails of the images.
         decision_log: The decisions on duplicates.
+        labels: The file of labels, or None.
+        is_read_only: Whether nothing is to be written.
+        train_head: `frieze.train`, for heads that are kept; None where none can be.
     """
 
     def __init__(
-        self, index: indexing.Index, head: "Head | None", thumbnails: Thumbnails, find_duplicates: FindDuplicates
+        self,
+        index: indexing.Index,
+        head: "Head | None",
+        thumbnails: Thumbnails,
+        find_duplicates: FindDuplicates,
+        *,
+        labels: "LabelFile | None" = None,
+        is_read_only: bool = False,
     ) -> None:
+        self.labels, self.is_read_only = labels, is_read_only
+        self.train_head: TrainHead | None = None
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load, self._load_text_encoder)
-        self.decision_log = DecisionLog(log_path(index.path))
+        self.decision_log = DecisionLog(log_path(index.path), is_read_only=is_read_only)
         self._duplicates = BackgroundResult(lambda: find_duplicates(index))
         self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
         self._predictions = BackgroundResult(self._predict_all)
+
+    @functools.cached_property
+    def unit_vectors(self) -> "UnitVectors":
+        """The stored vectors, scaled to unit length."""
+        import frieze.classifiers
+
+        read = functools.partial(indexing.read_vectors, self.index)
+        return frieze.classifiers.UnitVectors(read, (len(self.index), self.index.spec.dim))
 
     def describe(self) -> dict[str, Any]:
         """Return what the page shows first: size, kind, backbone, labels and head."""
@@ -212,14 +237,24 @@ class Collection:
         self.thumbnails.close()
 
 
-def open_collection(index: Path, head: Path | None, thumbnails: Path, *, find_duplicates: FindDuplicates) -> Collection:
-    """Open the index and the head.
+def open_collection(
+    index: Path,
+    head: Path | None,
+    thumbnails: Path,
+    *,
+    find_duplicates: FindDuplicates,
+    labels: Path | None = None,
+    is_read_only: bool = False,
+) -> Collection:
+    """Open the index, the head and the file of labels.
 
     Args:
         index: The index's folder.
         head: The head's folder, or None.
         thumbnails: The cache of thumbnails.
         find_duplicates: Finds the duplicates of an index: the document of `frieze duplicates --json`.
+        labels: The file of labels, created where it is missing; or None.
+        is_read_only: Whether to write nothing: neither labels nor decisions on duplicates.
 
     Raises:
         InputError: One of them can't be opened, or they are of different backbones.
@@ -231,4 +266,12 @@ def open_collection(index: Path, head: Path | None, thumbnails: Path, *, find_du
     if opened_head is not None:
         hint = "Give a head that was trained on the index's own table."
         stored.check_same_backbone(opened_head.spec, opened_index.spec, where=str(index), hint=hint)
-    return Collection(opened_index, opened_head, Thumbnails(thumbnails), find_duplicates)
+    label_file = None if labels is None else _open_labels(labels, is_read_only=is_read_only)
+    cache = Thumbnails(thumbnails)
+    return Collection(opened_index, opened_head, cache, find_duplicates, labels=label_file, is_read_only=is_read_only)
+
+
+def _open_labels(path: Path, *, is_read_only: bool) -> "LabelFile":
+    from frieze.web.labels.label_file import LabelFile
+
+    return LabelFile(path, is_read_only=is_read_only)

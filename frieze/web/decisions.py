@@ -33,15 +33,16 @@ class DecisionLog:
 
     Args:
         path: The file, created by the first decision.
+        is_read_only: Whether the page is to write nothing.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+        self.path, self.is_read_only = path, is_read_only
 
     @property
     def is_writable(self) -> bool:
         """Whether this process may append to the file, or create it."""
-        return os.access(self.path if self.path.exists() else self.path.parent, os.W_OK)
+        return not self.is_read_only and os.access(self.path if self.path.exists() else self.path.parent, os.W_OK)
 
     def append(self, decision: Decision, sha256: tuple[str | None, str | None]) -> None:
         """Store a decision; it is on disk when this returns.

@@ -1,7 +1,6 @@
 """The routes of the page's server."""
 
 import io
-import secrets
 from typing import Annotated, Any, Literal
 
 import fastapi
@@ -31,13 +30,9 @@ from frieze.web.schemas import (
     MinScore,
     Start,
     Text,
-    Token,
     Where,
 )
-
-
-class TokenError(Exception):
-    """A request that writes came without the token."""
+from frieze.web.writing import Writable
 
 
 def add_search_routes(app: FastAPI, collection: Collection) -> None:
@@ -153,13 +148,13 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
         return _or_working(collection.map(method))
 
 
-def add_decision_routes(app: FastAPI, collection: Collection, *, token: str) -> None:
+def add_decision_routes(app: FastAPI, collection: Collection, writable: Writable) -> None:
     """Add the routes for decisions on duplicates.
 
     Args:
         app: The application.
         collection: The collection.
-        token: What a request has to send along to store a decision.
+        writable: Refuses requests that must not write.
     """
 
     @app.get("/decisions", response_model=schemas.Decisions)
@@ -167,11 +162,9 @@ def add_decision_routes(app: FastAPI, collection: Collection, *, token: str) -> 
         """Return the decisions on pairs of images."""
         return collection.decisions()
 
-    @app.post("/decisions", response_model=schemas.Decision)
-    def decide(decision: schemas.Decision, sent_token: Token = "") -> schemas.Decision:
+    @app.post("/decisions", response_model=schemas.Decision, dependencies=[writable])
+    def decide(decision: schemas.Decision) -> schemas.Decision:
         """Store a decision on a pair of images; it replaces an earlier one."""
-        if not secrets.compare_digest(sent_token.encode(), token.encode()):
-            raise TokenError
         collection.decide(decision)
         return decision
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from frieze.core import InputError, is_remote
 from frieze.embedder.sources.base import Source, SourceOptions
-from frieze.embedder.sources.files import stat_uri, to_uri
+from frieze.embedder.sources.files import open_uri, stat_uri, to_uri
 from frieze.embedder.sources.label_lists import LABELS, join_label_lists, split_label_lists
 from frieze.embedder.sources.tables.column_names import ID, LABEL, PATH, choose_column
 from frieze.embedder.sources.tables.infer_types import infer_types, replace_missing
@@ -27,6 +28,8 @@ from frieze.embedder.sources.tables.read import (
 from frieze.embedder.sources.tables.referenced_images import check_ids, first_ids
 from frieze.embedder.sources.unicode_text import VARIATIONS, match_normalized, normalize_names
 
+LABELS_OVER = b"frieze.labels"
+"""Key in the metadata of a Parquet file whose labels stand over those of a table: other images keep theirs."""
 _NO_ID = "none of its ids is an id that frieze wrote"
 _HINT = (
     "Pass `labels` a CSV, TSV, JSONL or Parquet file with one row an image: its id as frieze writes it (the path below"
@@ -48,6 +51,7 @@ class LabelFile:
         columns: The other columns [n] if they were read, under their stored names.
         hint: Hint for a file that does not match the images.
         notes: Sentences about rows that are read in a way the user may not expect.
+        is_over: Whether images without a label here keep the one that they have.
     """
 
     uri: str
@@ -57,6 +61,26 @@ class LabelFile:
     columns: pa.Table
     hint: str
     notes: tuple[str, ...] = ()
+    is_over: bool = False
+
+    def over(self, labels: pa.ChunkedArray, at: pa.ChunkedArray) -> tuple[pa.ChunkedArray, tuple[str, ...]]:
+        """Join the labels to images that have labels already.
+
+        Args:
+            labels: Those labels [N].
+            at: The row of each image [N], from `find`.
+
+        Returns:
+            labels: Text [N]: the file's, and where `is_over` and it has none, those that the images have.
+            notes: A sentence with the counts where `is_over`.
+        """
+        joined = self.labels.take(at)
+        if not self.is_over:
+            return joined, ()
+        n = len(joined) - joined.null_count
+        joined = pc.coalesce(joined, labels.cast(joined.type))
+        n_other = len(joined) - joined.null_count - n
+        return joined, (f"Labels from {self.uri}: {n:,}; other images keep the labels that they have: {n_other:,}.",)
 
     def find(self, ids: pa.ChunkedArray, *, of: str) -> "Match":
         """Match images to rows: by id or, where no id matches, by file name.
@@ -157,7 +181,16 @@ def read_labels(
         join_label_lists(split_columns(table, columns)),
         hint,
         (*read_notes(uri), *notes),
+        is_over=label_name == "label" and _is_over(uri),
     )
+
+
+def _is_over(uri: str) -> bool:
+    """Return whether a file holds corrections over the labels of a table, as the page writes it."""
+    if not uri.lower().endswith(".parquet"):
+        return False
+    with open_uri(uri) as file:
+        return LABELS_OVER in (pq.read_schema(file).metadata or {})
 
 
 def _labels_uri(labels: str | Path) -> str:
@@ -188,17 +221,21 @@ def join_labels(source: Source, file: LabelFile) -> Source:
         file: From `read_labels_of_source`.
 
     Returns:
-        The source; an image without a row has no label, and unmatched rows are counted.
+        The source; an image without a row has no label, or keeps its own by `LabelFile.over`; unmatched rows are
+        counted.
 
     Raises:
         InputError: No row matches an image of the source.
     """
     images = source.listing.images
     at, n_unmatched, notes = file.find(images["id"], of="source")
-    joined = {name: images[name] for name in images.column_names} | {"label": file.labels.take(at)}
+    labels, notes_on_labels = file.over(images["label"], at)
+    joined = {name: images[name] for name in images.column_names} | {"label": labels}
     joined |= {name: file.columns[name].take(at) for name in file.columns.column_names}
     listing = dataclasses.replace(source.listing, images=pa.table(joined))
-    return dataclasses.replace(source, listing=listing, n_unmatched=n_unmatched, notes=(*source.notes, *notes))
+    return dataclasses.replace(
+        source, listing=listing, n_unmatched=n_unmatched, notes=(*source.notes, *notes, *notes_on_labels)
+    )
 
 
 def _choose_column(names: Sequence[str], role: str, option: str | None, *, uri: str, hint: str) -> str:

@@ -10,6 +10,8 @@ from frieze.cli import options
 @click.command(epilog="Example: frieze serve photos.index --head photos.head")
 @click.argument("index")
 @click.option("--head", metavar="HEAD", help="A head, to predict new images and list its mistakes.")
+@click.option("--labels", metavar="FILE", help="A Parquet file for labels and tags given on the page, made if missing.")
+@click.option("--read-only", is_flag=True, help="Write nothing: neither labels nor decisions on duplicates.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="Port; 0 for any free one."

@@ -7,9 +7,11 @@ import * as duplicates from "./duplicates.js";
 import * as map from "./map.js";
 import * as mistakes from "./mistakes.js";
 import * as search from "./search.js";
+import * as selection from "./selection.js";
+import * as teach from "./teach.js";
 
 const { count, get, say } = dom;
-const VIEWS = { search, classes, mistakes, duplicates, map };
+const VIEWS = { search, classes, mistakes, duplicates, map, teach };
 
 function showView() {
   const [name, parameters] = location.hash.slice(1).split("?");
@@ -39,6 +41,10 @@ try {
   classes.begin(facts);
   duplicates.begin();
   map.begin({ dom, load: (method) => askUntilThere(`/map?method=${method}`), like: search.like });
+  if (get("teach")) {
+    await selection.begin();
+    teach.begin();
+  }
   window.addEventListener("hashchange", route);
   route();
   if (facts.stale) say({ detail: facts.stale });

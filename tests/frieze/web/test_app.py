@@ -200,6 +200,10 @@ def test_openapi(page):
         "/decisions",
         "/mistakes",
         "/map",
+        "/labels",
+        "/labels.csv",
+        "/teach",
+        "/heads",
     }
     assert set(paths) == expected
     assert all(call["description"] for path in paths.values() for call in path.values())
@@ -218,18 +222,23 @@ def test_operation_ids(page):
     paths = page.get("/openapi.json").json()["paths"]
     assert sorted(call["operationId"] for path in paths.values() for call in path.values()) == [
         "browse_images_get",
+        "change_labels_post",
         "crop_crop_post",
         "decide_decisions_post",
         "decisions_decisions_get",
         "describe_collection_get",
         "duplicates_duplicates_get",
+        "export_labels_csv_get",
         "image_image_get",
+        "keep_heads_post",
+        "labels_labels_get",
         "lay_out_map_get",
         "mistakes_mistakes_get",
         "picture_picture_get",
         "search_image_search_post",
         "search_search_get",
         "search_text_search_text_get",
+        "teach_teach_post",
         "thumbnail_thumbnail_get",
     ]
 

@@ -22,8 +22,9 @@ CALLS = (
     "GET /images",
 )
 CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
+CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "POST /heads")
 
-BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "POST /crop")
+BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "GET /labels.csv", "POST /crop")
 """Calls that take nothing that could be wrong."""
 
 
@@ -31,7 +32,13 @@ BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "POST /crop")
 def operations(world, tmp_path_factory):
     """The page's calls by its own description."""
     thumbnails = tmp_path_factory.mktemp("cache") / "thumbnails.sqlite"
-    collection = open_collection(world / "photos.index", world / "photos.head", thumbnails, find_duplicates=find_copies)
+    collection = open_collection(
+        world / "photos.index",
+        world / "photos.head",
+        thumbnails,
+        find_duplicates=find_copies,
+        labels=thumbnails.with_name("labels.parquet"),
+    )
     schema = schemathesis.openapi.from_asgi("/openapi.json", make_app(collection, hosts=frozenset({"testserver"})))
     actual = (one.ok() for one in schema.get_all_operations())
     yield {f"{one.method.upper()} {one.path}": one for one in actual}

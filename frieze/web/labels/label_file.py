@@ -1,0 +1,245 @@
+"""The file of labels: Parquet that the commands read, made anew after each change of the log beside it."""
+
+import contextlib
+import getpass
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pydantic
+
+from frieze.core import (
+    FeatureFileError,
+    InputError,
+    append_line,
+    lock_with_retries,
+    translate_io_errors,
+    write_file,
+)
+from frieze.embedder import LABELS_OVER
+from frieze.web.labels.history import LABEL, NOTHING, Change, LabelHistory, LabelledImage
+
+_COLUMNS: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    LABEL: pa.string(),
+    "tags": pa.list_(pa.string()),
+    "who": pa.string(),
+    "when": pa.timestamp("us", "UTC"),
+    "held_out": pa.list_(pa.string()),
+}
+_LOCK_TRIES = 500  # of 20 ms: another process makes the file anew meanwhile
+
+
+class LabelFile:
+    """Labels and tags in a Parquet file and its log; several threads and processes may change them at once.
+
+    The log is what holds: an append-only file of changes, one JSON object a line. The Parquet file is made of it.
+
+    Args:
+        path: The Parquet file, created where it is missing.
+        is_read_only: Whether to write nothing, also not the missing file.
+
+    Raises:
+        InputError: It is no file of labels that this class wrote, or can't be read or written.
+    """
+
+    def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+        self.path, self.log_path = path, path.with_name(f"{path.name}.log.jsonl")
+        self.is_read_only = is_read_only
+        self._thread_lock = threading.Lock()
+        self._history, self._n_bytes = LabelHistory(), 0
+        self._who = _login_name()
+        if path.suffix.lower() != ".parquet":
+            raise InputError(f"{path} is no name of a file of labels.", hint="Give a name that ends in .parquet.")
+        if is_read_only:
+            self._begin()
+            return
+        with self._locked():
+            stored = self._begin()
+            if stored.changes:
+                append_line(self.log_path, stored.model_dump_json().encode())
+                self._n_bytes = self.log_path.stat().st_size
+            self._write_table()
+
+    def _begin(self) -> Change:
+        """Read the log; where it holds nothing, apply and return what the Parquet file holds."""
+        self._read_on()
+        stored = _read_stored(self.path, has_log=bool(len(self._history)))
+        self._history.apply(stored)
+        return stored
+
+    def change(self, change: Change) -> list[str]:
+        """Store a change; it is on disk when this returns.
+
+        Args:
+            change: Labels and tags; of `undo` and `redo` the session alone.
+
+        Returns:
+            The ids of the images that changed.
+
+        Raises:
+            InputError: There is nothing to undo or redo, the file is read-only, or can't be written.
+        """
+        self._check_writable()
+        with self._locked():
+            self._read_on()
+            if change.action in ("undo", "redo"):
+                change = change.model_copy(
+                    update={"of": self._history.last(is_undo=change.action == "undo", session=change.session or "")}
+                )
+            with translate_io_errors(self.log_path):
+                append_line(self.log_path, change.model_copy(update={"who": self._who}).model_dump_json().encode())
+            changed = self._read_on()
+            self._write_table()
+        return changed
+
+    def read(self) -> dict[str, LabelledImage]:
+        """Return what was said of each image, by id; also what other processes stored meanwhile.
+
+        Raises:
+            InputError: The log can't be read.
+        """
+        with self._thread_lock:
+            self._read_on()
+            return dict(self._history.images)
+
+    def describe(self, session: str) -> dict[str, Any]:
+        """Return the path, whether it may be written, what a session can undo, and counts of labels and tags."""
+        images = self.read()
+        columns: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for image in images.values():
+            for column, label in image.labels.items():
+                columns[column][label] += 1
+        return {
+            "path": str(self.path),
+            "is_writable": not self.is_read_only,
+            "can_undo": self._history.can_undo(session),
+            "can_redo": self._history.can_redo(session),
+            "columns": {name: dict(sorted(counts.items())) for name, counts in sorted(columns.items())},
+            "tags": dict(sorted(Counter(tag for image in images.values() for tag in image.tags).items())),
+        }
+
+    def look_up(self, ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Return what was said of some images, also where nothing is."""
+        images = self.read()
+        return [to_json(image, images.get(image, NOTHING)) for image in ids]
+
+    def table(self) -> pa.Table:
+        """Return the content of the Parquet file: one row an image of which something is said, by id."""
+        with self._thread_lock:
+            self._read_on()
+            return self._table()
+
+    def _check_writable(self) -> None:
+        if self.is_read_only:
+            raise InputError("The labels are read-only.", hint="Start the page without `read_only`.")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other threads and processes from changing the labels."""
+        with self._thread_lock, translate_io_errors(self.log_path), self.log_path.open("ab") as file:
+            try:
+                lock_with_retries(file.fileno(), tries=_LOCK_TRIES)
+            except BlockingIOError as error:
+                raise FeatureFileError(
+                    f"{self.log_path} is being written by another process.", hint="Try it once more."
+                ) from error
+            yield
+
+    def _read_on(self) -> list[str]:
+        """Apply what was appended since, and return the ids of the images that changed.
+
+        What follows the last newline is torn, or not whole yet.
+        """
+        try:
+            with self.log_path.open("rb") as file:
+                file.seek(self._n_bytes)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            hint = "Check its permissions, or move it elsewhere."
+            raise InputError(f"{self.log_path} can't be read: {error.strerror}.", hint=hint) from error
+        whole = data[: data.rfind(b"\n") + 1]
+        self._n_bytes += len(whole)
+        changed: dict[str, None] = {}
+        for line in whole.splitlines():
+            with contextlib.suppress(pydantic.ValidationError):  # a torn line, or one of a later version
+                changed |= dict.fromkeys(self._history.apply(Change.model_validate_json(line)))
+        return list(changed)
+
+    def _write_table(self) -> None:
+        table = self._table().replace_schema_metadata({LABELS_OVER: str(self._n_bytes)})
+        write_file(self.path, lambda staging: pq.write_table(table, staging))
+
+    def _table(self) -> pa.Table:
+        images = sorted(self._history.images.items())
+        columns = {
+            "id": [name for name, _ in images],
+            "tags": [image.tags for _, image in images],
+            "who": [image.who for _, image in images],
+            "when": [image.when for _, image in images],
+            "held_out": [image.held_out for _, image in images],
+        }
+        others = sorted({name for _, image in images for name in image.labels} - {LABEL})
+        arrays = {
+            name: pa.array(columns[name] if name in columns else [image.labels.get(name) for _, image in images], kind)
+            for name, kind in (_COLUMNS | dict.fromkeys(others, pa.string())).items()
+        }
+        return pa.table(arrays)
+
+
+def to_json(name: str, image: LabelledImage) -> dict[str, Any]:
+    """Return what was said of an image as the page's routes have it."""
+    return {"id": name, **image._asdict()}
+
+
+def _login_name() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in some containers
+        return None
+
+
+def _read_stored(path: Path, *, has_log: bool) -> Change:
+    """Return the import of what a file without its log holds; of nothing where there is no file, or a log.
+
+    Raises:
+        InputError: It is no file of labels, or not what was made of the log.
+    """
+    if not path.exists():
+        return Change(action="import")
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path} can't be read: {error}.", hint="Give another file of labels.") from error
+    missing = [name for name in _COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(
+            f"{path} has no column {missing[0]}: it is no file of labels that the page wrote.",
+            hint="Give a name that is free.",
+        )
+    if not has_log:
+        return Change(action="import", changes=list(_changes_of(table)))
+    if LABELS_OVER not in (table.schema.metadata or {}):
+        raise InputError(
+            f"{path} was changed by another program since the page wrote it.",
+            hint=f"Delete {path.name}.log.jsonl beside it to begin from it as it is, without undo.",
+        )
+    return Change(action="import")
+
+
+def _changes_of(table: pa.Table) -> Iterator[Change]:
+    others = [name for name in table.column_names if name not in _COLUMNS]
+    for row in table.to_pylist():
+        fields = {"ids": [row["id"]], "who": row["who"], "when": row["when"]}
+        if row["tags"]:
+            yield Change(**fields, add=row["tags"])
+        for column in (LABEL, *others):
+            if row[column] is not None:
+                is_held_out = column in (row["held_out"] or ())
+                yield Change(**fields, column=column, label=row[column], sets_label=True, is_held_out=is_held_out)
