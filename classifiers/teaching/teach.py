@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.data.splits import make_folds
-from frieze.classifiers.metrics import accuracy_interval
+from frieze.classifiers.intervals import accuracy_interval
 from frieze.classifiers.solver.linear import Solution, fit_linear
 from frieze.classifiers.teaching.unit_vectors import UnitVectors
 from frieze.core import Floats, Rows, Strings, evenly_spaced
