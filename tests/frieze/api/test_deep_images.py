@@ -103,7 +103,7 @@ def test_the_server_shows_bands(cubes, tmp_path):
     page = TestClient(make_app(collection), base_url="http://localhost:8501")
     row = {"id": "0.tif#0,0,32,64"}
     paths = (("/thumbnail", row), ("/thumbnail", row), ("/picture", row), ("/picture", row | {"whole": True}))
-    assert all(redness(page.get(path, params=asked).content) > 150 for path, asked in paths)
+    assert all(redness(page.get(path, params=requested).content) > 150 for path, requested in paths)
     collection.close()
 
 

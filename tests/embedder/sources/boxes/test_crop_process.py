@@ -53,17 +53,17 @@ def test_pickled():
 
 def test_waits_once_for_an_image(photo, tmp_path, monkeypatch):
     """The parts of an image that took too long fail in the next batch without another try."""
-    asked = []
+    requested = []
 
     class Slow:
         def __init__(self, limits):
             assert limits.image_timeout == 9
 
         def crop_all(self, _data, boxes, _options):
-            asked.append(len(boxes))
+            requested.append(len(boxes))
             return [expand.TIMEOUT] * len(boxes)
 
     monkeypatch.setattr(expand, "CropProcess", Slow)
     source = open_source(str(tmp_path), SourceOptions(tiles="2x2", limits=Limits(image_timeout=9)))
     contents = [one for rows in ([0, 1], [2, 3]) for one in source.read(np.array(rows))]
-    assert (asked, [isinstance(one, ImageError) for one in contents]) == ([2], [True] * 4)
+    assert (requested, [isinstance(one, ImageError) for one in contents]) == ([2], [True] * 4)
