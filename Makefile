@@ -1,7 +1,7 @@
 # make demo [IMAGES=folder]   install, then the whole idea on real images
 # make test                   the tests (five to seven minutes on two cores)
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
-# make test-lowest            some of them on the lowest versions that pyproject.toml allows, in .venv-lowest (three minutes)
+# make test-lowest            some of them on the lowest versions that pyproject.toml allows, in .venv-lowest (four minutes)
 # make test-slow              the long ones, in two processes where there are two cores; with FRIEZE_DATA=folder also those on real data
 # make mutants                which small changes of the code does no test notice? (six minutes; drawn by the commit)
 # make check                  format, lint, types, generated docs
@@ -30,7 +30,8 @@ LOWEST := tests/features/test_golden.py tests/features/test_reader.py tests/feat
   tests/index/faiss_layer tests/classifiers/storage tests/classifiers/kinds tests/frieze/core/test_lazy_imports.py \
   tests/embedder/backbones/test_builtin.py tests/embedder/backbones/test_keras_file.py tests/embedder/backbones/test_onnx_file.py \
   tests/embedder/images/test_decode.py tests/frieze/cli/test_without_tensorflow.py tests/frieze/api/test_export.py tests/frieze/api/exports/test_csv_file.py
-LOWEST_TOOLS := 'pytest>=9.2' 'hypothesis>=6.170' 'duckdb>=2.0' 'pandas>=2.2' 'polars>=1.20' 'moto[server]>=5.2' 'onnx>=1.19' 'tokenizers>=0.22'
+LOWEST_TOOLS := 'pytest>=9.2' 'hypothesis>=6.170' 'duckdb>=2.0' 'pandas>=2.2' 'polars>=1.20' 'moto[server]>=5.2' 'onnx>=1.19' 'tokenizers>=0.22' \
+  'ipykernel>=6.29' 'nbclient>=0.10'
 
 .PHONY: demo test test-bare test-lowest test-slow mutants check format docs site bench clean
 
@@ -46,6 +47,7 @@ test-bare: .venv/installed-dev
 
 test-lowest: .venv-lowest/installed
 	.venv-lowest/bin/python -m pytest -q -p no:cacheprovider $(LOWEST)
+	.venv-lowest/bin/python -m pytest -q -p no:cacheprovider -m slow tests/test_notebook.py
 
 test-slow: .venv/installed-distill
 	$(PYTEST) -n $(WORKERS) -m slow --durations=20
