@@ -42,7 +42,7 @@ try {
   duplicates.begin();
   map.begin({ dom, load: (method) => askUntilThere(`/map?method=${method}`), like: search.like });
   if (get("teach")) {
-    await selection.begin();
+    selection.begin().catch(say);
     teach.begin();
   }
   window.addEventListener("hashchange", route);

@@ -22,6 +22,10 @@ function nameSession() {
 
 export const of = (id) => given.get(id) ?? NOTHING;
 export const facts = () => state;
+
+// All labels of a column, as text that differs when one does.
+export const describe = (column) => JSON.stringify([...given].map(([id, { labels }]) => [id, labels[column]]).filter(([, label]) => label).sort());
+
 export const onChange = (listen) => listeners.push(listen);
 
 export async function load() {

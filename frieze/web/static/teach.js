@@ -13,11 +13,13 @@ let questions = new Map(); // id -> whether it was drawn at random
 let pages;
 let latest = 0;
 let timer = null;
+let learned = ""; // the labels that the head was fitted on
 
 export function begin() {
   pages = new Pages(get("ranked"), get("more-ranked"), fetchRanked, toTile);
   get("teach-form").addEventListener("submit", (event) => { event.preventDefault(); start(get("teach-name").value.trim()); });
   get("rank-by").addEventListener("change", () => pages.restart());
+  get("rank-again").addEventListener("click", () => pages.restart());
   get("ask-me").addEventListener("click", () => askMe().catch(say));
   get("keep-form").addEventListener("submit", (event) => { event.preventDefault(); keep().catch(say); });
   get("copy-kept").addEventListener("click", () => copy(get("copy-kept"), get("kept-command").textContent));
@@ -51,6 +53,7 @@ const learn = (options) => send("/teach", { column, of: get("rank-by").value || 
 
 async function askMe() {
   const number = ++latest;
+  learned = labels.describe(column);
   const document = await learn({ ask: N_QUESTIONS });
   if (number !== latest) return;
   questions = new Map(document.questions.map((one) => [one.id, one.held_out]));
@@ -63,7 +66,7 @@ async function askMe() {
 
 // Questions that are answered bring new ones; until then the head learns, and the questions stay where they are.
 function onAnswer() {
-  if (column === null || get("teach").hidden) return;
+  if (column === null || get("teach").hidden || labels.describe(column) === learned) return;
   clearTimeout(timer);
   timer = setTimeout(() => {
     const isOpen = [...questions.keys()].some((id) => !labels.of(id).labels[column]);
@@ -73,10 +76,11 @@ function onAnswer() {
 
 async function relearn() {
   const number = ++latest;
+  learned = labels.describe(column);
   const document = await learn({});
   if (number !== latest) return;
   showTaught(document);
-  pages.restart();
+  if (get("ranked").getBoundingClientRect().top > 0) pages.restart(); // else it would move away from who looks at it
 }
 
 async function fetchRanked(start, n) {

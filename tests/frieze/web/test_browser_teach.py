@@ -166,6 +166,27 @@ def test_teach_ask_keep_predict(page, labels, photos, tmp_path):
     assert document["predictions"][0]["prediction"] == "blue"
 
 
+def test_the_ranking_stays_under_the_eyes(page, labels):
+    """Who scrolled into the ranking keeps it after an answer, and can rank again; examples are selected there."""
+    page.set_viewport_size({"width": 700, "height": 500})
+    page.click(tile("blue/1.png"), modifiers=["Control"])
+    page.evaluate("location.hash = '#teach?name=blue'")
+    page.wait_for_selector("#questions .tile")
+    page.keyboard.press("1")
+    wait_for(page, "#ranked-title", "^Ranked by blue$")
+    page.wait_for_function("() => document.querySelectorAll('#ranked .tile').length === 30")
+    assert stored(labels, "blue") == {"blue/1.png": "blue"}
+    before = page.eval_on_selector_all("#ranked .tile", "tiles => tiles.map((tile) => tile.title)")
+    page.evaluate("document.querySelector('#ranked').lastElementChild.scrollIntoView()")
+    page.click(tile(before[-1], "#ranked"))
+    page.keyboard.press("2")
+    wait_for(page, "#teach-counts", "not blue: 1 example")
+    assert page.eval_on_selector_all("#ranked .tile", "tiles => tiles.map((tile) => tile.title)") == before
+    assert page.text_content("#ranked .score") == "1.000"  # the cosine to the only example
+    page.click("#rank-again")
+    wait_for(page, "#ranked .score", r"^0\.")
+
+
 def test_names_for_those_who_do_not_see(page):
     """Every field and button of the bar and the panel has a name."""
     page.click("nav a[href='#teach']")
