@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.classifiers.data.splits import make_folds
+from frieze.classifiers.data.folds import make_folds
 from frieze.classifiers.intervals import accuracy_interval
 from frieze.classifiers.training.fit import HeadConfig, fit_head
 from frieze.core import Floats, Rows, Strings, unit_rows

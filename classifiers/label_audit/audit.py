@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from frieze.classifiers.data.embedding_rows import EmbeddingRows
+from frieze.classifiers.data.folds import FEWEST_CLASSES, fold_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.source_groups import join_groups, number_wholes
-from frieze.classifiers.data.splits import FEWEST_CLASSES, check_seed, fold_rows, image_numbers
+from frieze.classifiers.data.splits import check_seed, image_numbers
 from frieze.classifiers.label_audit.duplicate_conflicts import conflicting_groups, majority_label, nearest_conflict
 from frieze.classifiers.label_audit.findings import SCHEMA, Finding, check_findings, summarise, to_table
 from frieze.classifiers.label_audit.knn_votes import Neighbourhood, knn_probabilities

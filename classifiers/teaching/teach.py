@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frieze.classifiers.calibration import fit_temperature
-from frieze.classifiers.data.splits import make_folds
+from frieze.classifiers.data.folds import make_folds
 from frieze.classifiers.intervals import accuracy_interval
 from frieze.classifiers.solver.linear import Solution, fit_linear
 from frieze.classifiers.teaching.unit_vectors import UnitVectors

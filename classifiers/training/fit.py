@@ -7,7 +7,8 @@ import numpy as np
 
 from frieze.classifiers.config import DEFAULT_NETWORK, FitOptions, Network, StartWeights
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings
-from frieze.classifiers.data.splits import Folds, Split, make_folds
+from frieze.classifiers.data.folds import Folds, make_folds
+from frieze.classifiers.data.splits import Split
 from frieze.classifiers.registry import HEADS, Classifier, kind_of_head
 from frieze.classifiers.training.hyperparameters import Tuned, tune_head
 from frieze.core import Floats, InputError, Rows, Strings, format_size, resident_memory

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from frieze.classifiers.calibration import calibrate_logits
 from frieze.classifiers.config import FitOptions
 from frieze.classifiers.data.embedding_rows import Embeddings, map_rows
-from frieze.classifiers.data.splits import FEWEST_CLASSES, Folds
+from frieze.classifiers.data.folds import FEWEST_CLASSES, Folds
 from frieze.classifiers.registry import Classifier
 from frieze.core import Floats, Rows, Strings, evenly_spaced
 

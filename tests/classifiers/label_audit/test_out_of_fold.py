@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from frieze.classifiers.calibration import fit_temperature
-from frieze.classifiers.data.splits import fold_rows
+from frieze.classifiers.data.folds import fold_rows
 from frieze.classifiers.label_audit.out_of_fold import find_label_issues, predict_out_of_fold
 from frieze.core import unit_rows
 

@@ -3,37 +3,12 @@ import pytest
 
 from frieze.classifiers import HEADS, HeadConfig
 from frieze.classifiers.config import FitOptions
-from frieze.classifiers.data.splits import make_folds
+from frieze.classifiers.data.folds import make_folds
 from frieze.classifiers.kinds.linear import LinearHead
 from frieze.classifiers.training import hyperparameters
 from frieze.classifiers.training.fit import find_threshold, fit_head
 from frieze.classifiers.training.hyperparameters import Tuned, tune_head
 from frieze.core import unit_rows
-
-LABELS = np.repeat(np.array(["a", "b", "c"], dtype=object), [30, 30, 2])
-
-
-def test_folds_have_each_row_once():
-    """Each row is looked at once and never fitted on then; rows of a class of two are in no fold."""
-    folds = make_folds(LABELS, None, seed=0)
-    assert np.sort(np.concatenate([held for _, held in folds])).tolist() == list(range(60))
-    for train, held in folds:
-        assert not np.intersect1d(train, held).size
-        assert set(LABELS[held]) == set(LABELS[train]) == {"a", "b"}
-
-
-def test_groups_stay_together():
-    """Rows of one group are in one fold."""
-    groups = np.arange(62) // 4
-    for train, held in make_folds(LABELS, groups, seed=0):
-        assert not np.intersect1d(groups[train], groups[held]).size
-
-
-def test_many_rows_have_one_fold(monkeypatch):
-    """Of many rows a fifth is looked at, once."""
-    monkeypatch.setattr("frieze.classifiers.data.splits._MANY_ROWS", 60)
-    ((train, held),) = make_folds(LABELS, None, seed=0)
-    assert (len(train), len(held)) == (48, 12)
 
 
 def test_few_rows_have_no_folds():
