@@ -1,5 +1,6 @@
 """Files of well-known data sets among which no image was found: what to type to have their images."""
 
+import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ def _conversion(file: Path, record: int) -> str:
     first = _CIFAR_LABELS[record]
     images = f"a[:, {first}:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)"
     program = (
-        f"import numpy as np; a = np.fromfile({os.fspath(file)!r}, 'u1').reshape(-1, {record});"
-        f" np.savez({os.fspath(file.with_suffix('.npz'))!r}, images={images}, labels=a[:, {first - 1}])"
+        f'import numpy as np; a = np.fromfile({json.dumps(os.fspath(file))}, "u1").reshape(-1, {record});'
+        f" np.savez({json.dumps(os.fspath(file.with_suffix('.npz')))}, images={images}, labels=a[:, {first - 1}])"
     )
     return f"python -c {shlex.quote(program)}"
