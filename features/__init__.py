@@ -18,6 +18,7 @@ from frieze.features.plan import Plan, Shard, make_plan
 from frieze.features.reader import Features, open_features
 from frieze.features.replacement import remove_if_refused, replace_table, successor_of
 from frieze.features.schema import (
+    BOX_PATTERN,
     HASHES,
     LISTING,
     OURS,
@@ -38,6 +39,7 @@ from frieze.features.verify import verify_features
 from frieze.features.writer import FeatureWriter, open_writer, resume_manifest
 
 __all__ = [
+    "BOX_PATTERN",
     "EMPTY_FOLDER",
     "HASHES",
     "HASH_VERSION",

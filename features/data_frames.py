@@ -17,9 +17,10 @@ import pyarrow as pa
 from frieze.core import BucketPath, Floats, InputError, evenly_spaced
 from frieze.features.concat import unify_types
 from frieze.features.manifest import PARTS
+from frieze.features.schema import BOX_PATTERN
 
 _N_THUMBNAILS, _THUMBNAIL_PX = 8, 96
-_PART = re.compile(r"(?P<image>.+)#(?P<box>-?\d+,-?\d+,-?\d+,-?\d+)", re.DOTALL)  # docs/format.md
+_PART = re.compile(rf"(?P<image>.+)(?P<box>{BOX_PATTERN})", re.DOTALL)
 _STYLE = "display:inline-block;margin:2px;text-align:center;font-size:80%"
 
 
@@ -120,7 +121,7 @@ def _thumbnail(uri: str) -> str | None:
                 image.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
             upright = ImageOps.exif_transpose(image).convert("RGB")
         if part is not None:
-            left, top, width, height = map(int, part["box"].split(","))
+            left, top, width, height = map(int, part["box"].removeprefix("#").split(","))
             upright = upright.crop((left, top, left + width, top + height))
             upright.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -29,6 +29,9 @@ LISTING = pa.schema(
 )
 """One candidate image of a source; size and time are null where unknown, and the user columns follow."""
 
+BOX_PATTERN = r"#-?\d+,-?\d+,-?\d+,-?\d+"
+"""What the id of a part of an image has behind that of the image, `#x,y,width,height`, as a regular expression."""
+
 OURS = ("id", "uri", "label", "sha256", "size_bytes", "mtime_ns", "width", "height", "embedding")
 """The columns of a part that are not user columns."""
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from frieze.core import Rows
+from frieze.features import BOX_PATTERN
 
 
 class Cut(NamedTuple):
@@ -25,7 +26,7 @@ class Cut(NamedTuple):
 
 CUT_FROM = {
     "file": Cut("frames of one file", re.compile(r"/(\d+|\d+:\d\d\.\d{1,3})(?=#|\Z)")),
-    "image": Cut("parts of one image", re.compile(r"#-?\d+,-?\d+,-?\d+,-?\d+\Z")),
+    "image": Cut("parts of one image", re.compile(rf"{BOX_PATTERN}\Z")),
 }
 """Column -> the rows that are cut from what it names; the larger whole first, since a frame may have boxes."""
 

@@ -33,6 +33,7 @@ from frieze.embedder.sources.frame_rows import with_frames
 from frieze.embedder.sources.frames import FrameRule, match_frame, read_frames, read_pages, split_frame
 from frieze.embedder.sources.glob_pattern import GlobPattern
 from frieze.embedder.sources.in_memory import NAME, open_in_memory
+from frieze.embedder.sources.known_data_sets import hints_on_data_sets
 from frieze.embedder.sources.mixed_folders import (
     count_unread_shards,
     find_shards,
@@ -183,6 +184,7 @@ def _no_images_error(opened: Source, source: Any) -> InputError:
     hints = [f"To have the {name} pictures: {one['hint']}" for name, one in count_unread(listing.ignored, ()).items()]
     arrays = [name for name in listing.ignored if file_kind(f"a{name}") == "stack"]
     hints += [f"Files of arrays are read by their names: {shlex.quote(f'{source}/**/*{name}')}" for name in arrays]
+    hints += hints_on_data_sets(str(source))
     formats_read = (
         "SOURCE and all folders below it are searched for image files: JPEG, PNG, GIF, BMP, WebP, AVIF, TIFF and more."
     )

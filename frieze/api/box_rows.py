@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from frieze.core import InputError
+from frieze.features import BOX_PATTERN
 
 if TYPE_CHECKING:
     from frieze.indexing import Index
-
-_BOX = r"#-?\d+,-?\d+,-?\d+,-?\d+$"
 
 
 def check_no_boxes(index: "Index", **options: Path | None) -> None:
@@ -29,4 +28,4 @@ def check_no_boxes(index: "Index", **options: Path | None) -> None:
 
 def count_boxes(names: Any) -> int:
     """Return how many ids or URIs of an Arrow column are those of boxes."""
-    return pc.sum(pc.match_substring_regex(names, _BOX)).as_py() or 0
+    return pc.sum(pc.match_substring_regex(names, f"{BOX_PATTERN}$")).as_py() or 0

@@ -19,6 +19,7 @@ from frieze.embedder.sources.archives.compressed import open_archive
 from frieze.embedder.sources.base import Content, File, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.exclude import ExcludePatterns, is_hidden_path
 from frieze.embedder.sources.files import stat_uri, to_id, to_uri
+from frieze.embedder.sources.frames import is_video_name
 from frieze.embedder.sources.listing import ImageBatch, ImageRecord, ListedImages, build_listing
 from frieze.features import Failure
 
@@ -28,6 +29,7 @@ _SMALL_BYTES = 1 << 16
 _INNER = re.compile(r"\.(zip|tar(\.\w+)?|tgz|tbz2?|txz|tzst)$")
 _HINTS = {
     "archive inside": "Unpack the outer one, and pass the folder: unzip {path} -d FOLDER, or tar xf {path} -C FOLDER",
+    "video inside": "Unpack the archive, and pass the folder: unzip {path} -d FOLDER, or tar xf {path} -C FOLDER",
     "encrypted": "Unpack it with its password, and pass the folder: unzip {path} -d FOLDER",
 }
 """Reason of a failure -> hint, for sources of which nothing can be read."""
@@ -81,9 +83,12 @@ class Archive:
         return self.excluded.matches(name)
 
     def ignore(self, name: str, head: bytes = b"") -> None:
-        """Count a member that is no image, by its format; one that is an archive itself is a failure."""
+        """Count a member that is no image, by its format; an archive is a failure, and a video of wanted frames."""
         if _INNER.search(name.lower()):
             self.fail("archive inside", "an archive inside another is not read", below=f"/{to_id(name)}")
+            return
+        if self.options.frames != "first" and is_video_name(name):
+            self.fail("video inside", "a video inside an archive is not read; unpack it", below=f"/{to_id(name)}")
             return
         self.n_ignored += 1
         self.ignored[format_of(name, head)] += 1

@@ -22,8 +22,9 @@ from frieze.embedder.images.sample_range import STRETCH
 from frieze.embedder.images.upright_size import Size, read_jpeg_size
 from frieze.embedder.sources.boxes.box import Corner, from_edges
 from frieze.embedder.sources.files import to_path
+from frieze.features import BOX_PATTERN
 
-_NAME = re.compile(r"(?P<image>.+)#(?P<box>-?\d+,-?\d+,-?\d+,-?\d+)")
+_NAME = re.compile(rf"(?P<image>.+)(?P<box>{BOX_PATTERN})")
 WHOLE_PX = 1 << 20
 """No fraction of a JPEG has such sides, so that it is decoded in full."""
 WHOLE = DecodeOptions(WHOLE_PX)
@@ -58,7 +59,7 @@ def split_part(name: str) -> tuple[str, Corner] | None:
     match = _NAME.fullmatch(name)
     if match is None or (not is_remote(name) and os.path.lexists(to_path(name))):  # a file may be named so
         return None
-    x, y, width, height = map(int, match["box"].split(","))
+    x, y, width, height = map(int, match["box"].removeprefix("#").split(","))
     return match["image"], (x, y, width, height)
 
 

@@ -183,6 +183,23 @@ def test_too_large(pair):
     assert read(source) == [image(0), image(1), "too large", "too large"]
 
 
+@pytest.mark.parametrize(("frames", "n_ignored"), [("first", 1), ("2s", 0), ("all", 0)])
+def test_video_inside(frames, n_ignored, tmp_path):
+    """A video inside an archive is a failure where frames are wanted; else it is an ignored file."""
+    write_tar(tmp_path / "a.tar", {"0.jpg": image(0), "x/clip.MP4": b"film"})
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("0.jpg", image(0))
+        archive.writestr("x/clip.MP4", b"film")
+    for name in ("a.tar", "b.zip"):
+        source = open_source(str(tmp_path / name), SourceOptions(frames=frames))
+        expected = (
+            []
+            if n_ignored
+            else [(f"{name}/x/clip.MP4", "list", "video inside", "a video inside an archive is not read; unpack it")]
+        )
+        assert (failures(source), source.listing.n_ignored) == (expected, n_ignored)
+
+
 @pytest.mark.parametrize("inner", ["more.ZIP", "x/more.tar", "more.tar.gz"])
 def test_archive_inside(inner, tmp_path):
     """An archive inside another is a failure by its name, and no image of it goes missing without a word."""
