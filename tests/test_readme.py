@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -110,3 +111,13 @@ def test_the_demo_runs(tmp_path):
     page = (tmp_path / "demo-out" / "report.html").read_text()
     assert page.count('<figure class="query">') == 6
     assert "Confusion: rows are true, columns predicted" in page
+
+
+def test_links_can_be_made_absolute():
+    """The lines that CONTRIBUTING.md has for a public address leave no relative link in the README."""
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    text = (ROOT / "README.md").read_text()
+    for one in tomllib.loads(block)["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text, n_links = re.subn(one["pattern"], one["replacement"], text)
+        assert n_links > 0
+    assert not [link for link in re.findall(r"\]\(([^)]*)\)", text) if not link.startswith(("http", "#", "ADDRESS"))]

@@ -102,6 +102,36 @@ def test_few_lines_for_people(name, lines, run):
     assert not re.search(r"None|nan|[{}\[\]]", result.stdout)
 
 
+FEW_LINES = {
+    "cache": "",
+    "compare": "{photos}.features --heads prototype,ridge",
+    "config": "",
+    "duplicates": "{photos}.index",
+    "export csv": "{photos}.features --format csv --out {out}.csv",
+    "export datasets": "{photos}.features --format datasets --out {out}.parquet",
+    "export embedding-atlas": "{photos}.features --format embedding-atlas --out {out}.parquet",
+    "export fiftyone": "{photos}.features --format fiftyone --out {out}",
+    "export lance": "{photos}.features --format lance --out {out}.lance",
+    "index": "{photos}.features --out {out}",
+    "info features": "{photos}.features",
+    "info head": "{photos}.head",
+    "info index": "{photos}.index",
+    "look": "{photos} --no-browser",
+    "map": "{photos}.features --out {out}.html",
+}
+
+
+@pytest.mark.parametrize("name", FEW_LINES)
+def test_few_lines_of_other_commands(name, world, tmp_path, run, monkeypatch):
+    """Without --verbose and --json other commands print six lines at most, those on stderr included."""
+    monkeypatch.setattr("frieze.api.looking.serve_at", lambda *_, **__: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    arguments = FEW_LINES[name].format(photos=world / "photos", out=tmp_path / "out").split()
+    result = run(name.split()[0], *arguments)
+    assert result.exit_code == 0, result.output
+    assert len(result.output.splitlines()) <= 6
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_field_is_documented(name, printed):
     """docs/json.md documents each field of each document, and no other field."""
