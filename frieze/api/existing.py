@@ -79,6 +79,8 @@ def _check_paths(query: Any) -> list[str]:
         if not isinstance(path, str | Path) or str(path).startswith(("id:", TEXT)) or str(path).endswith(".npy"):
             shown = path if isinstance(path, str | Path) else type(path).__name__
             raise InputError(f"{shown} is no image file.", hint=hint)
+        if Path(path).is_dir():
+            raise InputError(f"{path} is a folder.", hint=f"Name its image files: {path}/*.jpg")
         if not (Path(path).is_file() or frieze.embedder.split_part(str(path))):
             raise InputError(f"There is no file {path}.", hint=f"Check the path: ls {path}")
     return [str(path) for path in paths]

@@ -95,6 +95,7 @@ def test_without_opencv_only_bytes_count(world, files, monkeypatch):
         (np.zeros(4), {}, "ndarray is no image file"),
         ([], {}, "There is no query"),
         ("none.jpg", {}, "There is no file none.jpg"),
+        (".", {}, r"\. is a folder"),
         ("none.jpg", {"min_score": 0.5}, "the pixels decide, not a score"),
     ],
 )

@@ -31,11 +31,12 @@ def index(write_table, tmp_path_factory):
 
 
 def read(uri, _version, side_px):
-    """Image N is photograph N, but 2 equals 0, and `mirrored` is 0 mirrored; 3 can't be read."""
+    """Image N is photograph N, but 2 equals 0, `mirrored` and `cropped` are made of 0; 3 can't be read."""
     name = uri.removeprefix("/photos/").removesuffix(".jpg")
     if name == "3":
         return None
-    image = photograph({"2": 0, "mirrored": 0}.get(name, int(name) if name.isdigit() else 9))
+    image = photograph({"2": 0, "mirrored": 0, "cropped": 0}.get(name, int(name) if name.isdigit() else 9))
+    image = image.crop((40, 30, 344, 258)) if name == "cropped" else image
     image.thumbnail((side_px, side_px))
     return np.asarray(ImageOps.mirror(image) if name == "mirrored" else image)
 
@@ -59,6 +60,13 @@ def test_confirmed_copies_with_all_equal_files(index):
     assert [sorted(one) for one in copies.matches] == [[0, 2], [], []]
     assert copies.matches[0][2].kind() == "mirrored"
     assert (copies.unreadable, copies.has_hashes) == (set(), False)
+
+
+def test_how_a_stored_image_differs_from_the_new_one(index):
+    """The kind and the overlap are those of the stored image: of a crop it shows all, and more."""
+    (copies,) = find_stored_copies(index, new_images(cropped=0), read=read).matches
+    assert copies[0].kind() == "uncropped"
+    assert [round(share, 1) for share in copies[0].shares] == [1.0, 0.6]
 
 
 def test_what_can_not_be_read_is_no_copy(index):

@@ -16,8 +16,8 @@ MIN_SCORE = {"cosine": 0.9, "l2": -1.0, "dot": 4.0}
 @pytest.mark.parametrize("of_index", [("exact", "cosine"), ("exact", "l2"), ("exact", "dot"), ("pq", "cosine")])
 def test_all_rows_that_numpy_finds(of_index, passing, indexes, vectors, queries, monkeypatch):
     """Each kind returns exactly the rows that NumPy finds in all scores, best first, filtered or not, in blocks."""
-    monkeypatch.setattr(module, "count_block_rows", lambda _: 700)
-    monkeypatch.setattr(module, "_BLOCK_FLOATS", 700 * 30)
+    monkeypatch.setattr(module, "count_block_rows", lambda _: 300)
+    monkeypatch.setattr(module, "_BLOCK_FLOATS", 300 * 30)
     metric, row_filter = of_index[1], None if passing is None else RowFilter(passing, len(vectors))
     actual = range_search(indexes(*of_index).searcher, queries, MIN_SCORE[metric], row_filter=row_filter)
     scores = METRICS[metric](queries, vectors)
@@ -34,9 +34,11 @@ def test_all_rows_that_numpy_finds(of_index, passing, indexes, vectors, queries,
 
 
 def test_a_row_itself_at_the_highest_score(indexes, vectors):
-    """By the Euclidean distance a minimum of 0 finds a row itself and its duplicate, and no other."""
-    ((rows, scores),) = range_search(indexes("exact", "l2").searcher, vectors[30:31], 0.0)
-    assert (rows.tolist(), scores.tolist()) == ([30, 1_500], [0, 0])
+    """By the Euclidean distance a minimum of 0 finds each row itself and its duplicate, and no other."""
+    actual = range_search(indexes("exact", "l2").searcher, vectors[:100], 0.0)
+    expected = [[row, 1_500] if row == 30 else [row] for row in range(100)]
+    assert [rows.tolist() for rows, _ in actual] == expected
+    assert not any(scores.any() for _, scores in actual)
 
 
 def test_too_many(indexes, queries, monkeypatch):
