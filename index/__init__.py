@@ -16,8 +16,8 @@ from frieze.indexing.faiss_layer.kinds import KINDS
 from frieze.indexing.neighbours import Edges, find_neighbours, measure_graph_recall
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.storage.staleness import describe_staleness
-from frieze.indexing.stored_index import (
-    Index,
+from frieze.indexing.stored_index import Index, open_index, width_hint
+from frieze.indexing.stored_rows import (
     column_types,
     count_labels,
     filter_rows,
@@ -26,11 +26,9 @@ from frieze.indexing.stored_index import (
     label_codes,
     label_rows,
     look_up,
-    open_index,
     read_hashes,
     read_vectors,
     take_rows,
-    width_hint,
 )
 
 __all__ = [

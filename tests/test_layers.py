@@ -35,7 +35,7 @@ MAY_IMPORT = {
 """Room -> the rooms it may import: down only, never sideways."""
 SHELVES = {
     "frieze.embedder": "images sources backbones in_graph engines job image_embedder cluster embed dry_run",
-    "frieze.indexing": "storage filters faiss_layer stored_index duplicates neighbours build",
+    "frieze.indexing": "storage filters faiss_layer stored_index stored_rows duplicates neighbours build",
     "frieze.classifiers": (
         "config data solver calibration kinds metrics registry storage training teaching estimator evaluation"
         " label_audit finetuning"

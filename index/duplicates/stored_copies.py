@@ -18,7 +18,8 @@ from frieze.indexing.duplicates.image_facts import ImageFacts, read_image_facts
 from frieze.indexing.duplicates.nearness import measure_nearness
 from frieze.indexing.duplicates.pair_processes import PairProcesses
 from frieze.indexing.duplicates.pairs import NEAREST, widen_search
-from frieze.indexing.stored_index import Index, filter_rows, row_filter
+from frieze.indexing.stored_index import Index
+from frieze.indexing.stored_rows import filter_rows, row_filter
 
 
 class NewImages(NamedTuple):
