@@ -1,6 +1,9 @@
 """How well two pictures agree once one is laid on the other: by what is seen in small, pixel by pixel."""
 
 import dataclasses
+import math
+import sys
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +22,11 @@ _SHIFT = 14.0  # levels, in the mean of a neighbourhood
 _PATCH_DIFFERENT, _PATCH_CONTRAST, _PATCH_WIDTH = 0.7, 20.0, 4  # the same for a patch: correlation, levels, pixels
 UNRELATED = 0.5
 """Correlation below which no change of colours, and no text laid over it, can be the reason."""
+MIN_TEXTURED = 400
+"""Pixels that show something: with fewer a picture is too smooth to decide on."""
+_MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008  # of copies
+_MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
+_MAX_PATCH = 45  # pixels of a part that shows something else; copies by the benchmark's edits have 36 at most
 _OUTSIDE = -1e6  # a level that no mean with pixels of a picture hides
 _MIN_COVERED = 0.3  # of a neighbourhood: less says nothing
 
@@ -30,51 +38,131 @@ class Agreement:
     Attributes:
         correlation: Mean correlation of the neighbourhoods that show something, by contrast; -1 to 1.
         different: Share of them that shows something else in the two pictures.
-        shifted: Share of the overlap whose level differs in the large.
         n_textured: Number of pixels whose neighbourhood shows something.
         textured: These as a share of the overlap.
+        shifted: Share of the overlap whose level differs in the large.
         patch: Number of pixels of the largest patch that shows something else: other words, another object.
         changed: Number of pixels that differ as they are, as a share of `n_textured`.
+
+    The last three are measured only where all others are those of copies; else they have their worst values.
     """
 
     correlation: float
-    different: float
-    shifted: float
-    n_textured: int
-    textured: float
-    patch: int
-    changed: float = 0.0
+    different: float = 1.0
+    n_textured: int = 0
+    textured: float = 0.0
+    shifted: float = 1.0
+    patch: int = sys.maxsize
+    changed: float = math.inf
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the pictures are the same, but for what compression leaves behind."""
+        return self.may_be_clear and self.shifted <= _MAX_SHIFTED and self.patch <= _MAX_PATCH
+
+    @property
+    def may_be_clear(self) -> bool:
+        """Whether all that is measured first is that of copies."""
+        return (
+            self.correlation >= _MIN_CORRELATION
+            and self.different <= _MAX_DIFFERENT
+            and self.n_textured >= MIN_TEXTURED
+        )
 
 
-NO_AGREEMENT = Agreement(0.0, 1.0, 1.0, 0, 0.0, 0)
-"""Of pictures that are unrelated as they lie; but for the correlation nothing else of them is measured."""
+def measure_agreement(laid: Laid) -> Agreement:
+    """Compare two pictures that lie on each other by their luma: as it is, or after the colours were matched.
 
-
-def measure_agreement(laid: Laid, *, recoloured: bool = False) -> Agreement:
-    """Compare two pictures that lie on each other by their luma.
-
-    Args:
-        laid: The two.
-        recoloured: First bring the colours of the second to the luma of the first by one function for all pixels.
+    Returns:
+        The better of these; of pictures that are unrelated as they lie the correlation alone.
     """
-    first, second = match_colours(laid) if recoloured else (to_luma(laid.first), to_luma(laid.second))
-    correlation, contrast, covered = _local_correlation(_smooth(first), _smooth(second), laid.mask)
-    textured = laid.mask & covered & (contrast > _CONTRAST)
-    n_textured = int(textured.sum())
+    around = _Neighbourhoods(laid.mask)
+    first, second = (around.describe(to_luma(pixels)) for pixels in (laid.first, laid.second))
+    best = _compare(around, first, second)
+    if best.is_clear or best.correlation < UNRELATED:
+        return best
+    for side, laid_side in ((first, laid), (second, laid.swapped())):
+        matched = around.describe(match_colours(laid_side, side.levels))
+        best = _compare(around, side, matched, better_than=best)
+    return best
+
+
+class _Side(NamedTuple):
+    """The levels of a picture, and what is known of their neighbourhoods; all float32 [H, W].
+
+    Attributes:
+        levels: Luma.
+        smooth: The same without noise; 0 outside of the overlap.
+        mean: Of each neighbourhood.
+        variance: Of each neighbourhood.
+    """
+
+    levels: Floats
+    smooth: Floats
+    mean: Floats
+    variance: Floats
+
+
+class _Neighbourhoods:
+    """The surroundings of each pixel of an overlap, as far as they belong to it.
+
+    Attributes:
+        mask: bool [H, W]: the overlap.
+        say_something: bool [H, W]: the pixels of the overlap around which enough of it lies.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask = mask
+        self._inside = mask.astype(np.float32)
+        coverage = _sum_around(self._inside)
+        self._divisors = np.maximum(coverage, 1e-3)
+        self.say_something = mask & (coverage > _MIN_COVERED)
+
+    def describe(self, levels: Floats, *, is_smooth: bool = False) -> _Side:
+        """Compute means and variances of levels, float32 [H, W]."""
+        smooth = (levels if is_smooth else _smooth(levels)) * self._inside
+        mean = self._mean(smooth)
+        return _Side(levels, smooth, mean, np.maximum(self._mean(smooth * smooth) - mean * mean, 0))
+
+    def correlate(self, first: _Side, second: _Side) -> tuple[Floats, Floats]:
+        """Return the correlation of each neighbourhood, and the larger of the two contrasts."""
+        covariance = self._mean(first.smooth * second.smooth) - first.mean * second.mean
+        correlation: Floats = covariance / np.sqrt(first.variance * second.variance + 1.0)
+        return correlation, np.sqrt(np.maximum(first.variance, second.variance))
+
+    def _mean(self, values: Floats) -> Floats:
+        means = _sum_around(values)
+        means /= self._divisors
+        return means
+
+
+def _compare(around: _Neighbourhoods, first: _Side, second: _Side, better_than: Agreement | None = None) -> Agreement:
+    """Measure how two sides agree; or return another agreement whose correlation is not below theirs."""
+    correlation, contrast = around.correlate(first, second)
+    textured = around.say_something & (contrast > _CONTRAST)
+    n_textured = int(np.count_nonzero(textured))
     if not n_textured:
-        return NO_AGREEMENT
+        return better_than or Agreement(0.0)
     weights = np.minimum(contrast[textured] / _WEIGHT_LEVELS, 1)
     weights /= weights.sum()
     values = correlation[textured]
     mean = float(weights @ values)
+    if better_than is not None and mean <= better_than.correlation:
+        return better_than
     if mean < UNRELATED:
-        return dataclasses.replace(NO_AGREEMENT, correlation=mean)
+        return Agreement(mean)
     different = float(weights[values < _DIFFERENT].sum())
-    shifted = _shifted_share(first, second, laid.mask)
-    patch = _largest_patch(textured & (contrast > _PATCH_CONTRAST) & (correlation < _PATCH_DIFFERENT))
-    share = n_textured / int(laid.mask.sum())
-    changed = int((laid.mask & (np.abs(_smooth(first - second)) > _CHANGED)).sum()) / n_textured
-    return Agreement(mean, different, shifted, n_textured, share, patch, changed)
+    agreement = Agreement(mean, different, n_textured, n_textured / int(np.count_nonzero(around.mask)))
+    if not agreement.may_be_clear:
+        return agreement
+    difference = _smooth(first.levels - second.levels)
+    changed = int(np.count_nonzero(around.mask & (np.abs(difference) > _CHANGED)))
+    return dataclasses.replace(
+        agreement,
+        shifted=_shifted_share(first.levels, second.levels, around.mask),
+        patch=_largest_patch(textured & (contrast > _PATCH_CONTRAST) & (correlation < _PATCH_DIFFERENT)),
+        changed=changed / n_textured,
+    )
 
 
 def estimate_correlation(picture: Picture, other: Picture, matrix: Affine) -> float:
@@ -94,7 +182,8 @@ def estimate_correlation(picture: Picture, other: Picture, matrix: Affine) -> fl
     second = soften(second, abs(np.linalg.det(turn)) ** 0.5)
     laid = cv2.warpAffine(second, np.column_stack([turn, shift]), first.shape[::-1], borderValue=_OUTSIDE)
     mask = laid >= 0
-    correlation, contrast, _ = _local_correlation(first, laid, mask)
+    around = _Neighbourhoods(mask)
+    correlation, contrast = around.correlate(*(around.describe(side, is_smooth=True) for side in (first, laid)))
     weights = np.minimum(contrast, _WEIGHT_LEVELS) * mask
     total = float(weights.sum())
     return float((correlation * weights).sum()) / total if total > _CONTRAST * mask.sum() else 1.0
@@ -120,32 +209,16 @@ def _shifted_share(first: Floats, second: Floats, mask: Mask) -> float:
     return float((np.abs(difference[inside]) > _SHIFT).mean()) if inside.any() else 0.0
 
 
-def _smooth(grey: Floats) -> Floats:
+def _smooth(levels: Floats) -> Floats:
     import cv2
 
-    smooth: Floats = cv2.GaussianBlur(grey, (0, 0), _SMOOTHING)
+    smooth: Floats = cv2.GaussianBlur(levels, (0, 0), _SMOOTHING)
     return smooth
 
 
-def _local_correlation(first: Floats, second: Floats, mask: Mask) -> tuple[Floats, Floats, Mask]:
-    """Return the correlation of each neighbourhood, the larger of the two contrasts, and where they say something."""
+def _sum_around(values: Floats) -> Floats:
+    """Return the mean of each neighbourhood; 0 counts for what lies outside of the picture."""
     import cv2
 
-    inside = mask.astype(np.float32)
-    first, second = first * inside, second * inside
-
-    coverage = cv2.boxFilter(inside, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
-    divisors = np.maximum(coverage, 1e-3)
-
-    def mean(values: Floats) -> Floats:
-        means: Floats = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
-        means /= divisors
-        return means
-
-    first_mean, second_mean = mean(first), mean(second)
-    first_variance = np.maximum(mean(first * first) - first_mean**2, 0)
-    second_variance = np.maximum(mean(second * second) - second_mean**2, 0)
-    covariance = mean(first * second) - first_mean * second_mean
-    correlation: Floats = covariance / np.sqrt(first_variance * second_variance + 1.0)
-    contrast: Floats = np.sqrt(np.maximum(first_variance, second_variance))
-    return correlation, contrast, coverage > _MIN_COVERED
+    means: Floats = cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT)
+    return means

@@ -117,21 +117,36 @@ def _different(first: Rows, second: Rows) -> tuple[Rows, Rows]:
 
 def _search_hashes(hashes: Hashes) -> Iterator[tuple[Rows, Rows]]:
     """Yield pairs of distinct hashes that are nearly equal in one of the eight orientations."""
+    codes, step = _to_bytes(hashes), _BLOCK // 8
+    finds_all = len(hashes) <= _MAX_EXHAUSTIVE
+    hash_index = None if finds_all else _index_many(codes)
+    for start in range(0, len(hashes), step):
+        base = start if finds_all else 0  # what lies before the block has been found from there
+        found_in = _index_all(codes[base:]) if hash_index is None else hash_index
+        block = hashes[start : start + step]
+        oriented = orient_hashes(block)
+        limits, _, hits = found_in.range_search(_to_bytes(oriented.ravel()), _NEAR_BITS + 1)
+        of_query = np.repeat(np.arange(oriented.size), np.diff(limits.astype(np.int64)))
+        first, second = start + of_query % len(block), base + hits.astype(np.int64)
+        ascending = first < second  # each pair of a block is found from both sides
+        yield first[ascending], second[ascending]
+
+
+def _index_all(codes: npt.NDArray[np.uint8]) -> Any:
     import faiss
 
-    hash_index: Any = faiss.IndexBinaryFlat(64)
-    if len(hashes) > _MAX_EXHAUSTIVE:
-        hash_index = faiss.IndexBinaryMultiHash(64, _N_TABLES, _KEY_BITS)
-        hash_index.nflip = _N_FLIPS
-    hash_index.add(_to_bytes(hashes))
-    for start in range(0, len(hashes), _BLOCK // 8):
-        block = hashes[start : start + _BLOCK // 8]
-        oriented = orient_hashes(block)
-        limits, _, hits = hash_index.range_search(_to_bytes(oriented.ravel()), _NEAR_BITS + 1)
-        of_query = np.repeat(np.arange(oriented.size), np.diff(limits.astype(np.int64)))
-        first, second = start + of_query % len(block), hits.astype(np.int64)
-        ascending = first < second  # each pair is found from both sides
-        yield first[ascending], second[ascending]
+    hash_index = faiss.IndexBinaryFlat(64)
+    hash_index.add(codes)
+    return hash_index
+
+
+def _index_many(codes: npt.NDArray[np.uint8]) -> Any:
+    import faiss
+
+    hash_index = faiss.IndexBinaryMultiHash(64, _N_TABLES, _KEY_BITS)
+    hash_index.nflip = _N_FLIPS
+    hash_index.add(codes)
+    return hash_index
 
 
 def _to_bytes(hashes: Hashes) -> npt.NDArray[np.uint8]:

@@ -23,14 +23,17 @@ _N_FREQUENT, _FREQUENT_LEVELS = 3, 20  # colours of a drawing or a frame; levels
 _GROUND_LEVELS, _MIN_GROUND = 4, 0.45  # of a picture's pixels near one colour: something on a plain ground
 
 
-def match_colours(laid: Laid) -> tuple[Floats, Floats]:
+def match_colours(laid: Laid, luma: Floats) -> Floats:
     """Fit the luma of the first picture to the colours of the second, by one polynomial for all pixels.
 
+    Args:
+        laid: The two.
+        luma: float32 [H, W], of the first.
+
     Returns:
-        The first's luma and the fitted one, both float32 [H, W].
+        The fitted luma, float32 [H, W].
     """
-    luma = to_luma(laid.first)
-    return luma, fit_colours(laid, luma[..., None])[..., 0]
+    return fit_colours(laid, luma[..., None])[..., 0]
 
 
 def fit_colours(laid: Laid, target: Floats) -> Floats:

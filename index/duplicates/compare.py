@@ -7,19 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from frieze.indexing.duplicates.agreement import UNRELATED, Agreement, estimate_correlation, measure_agreement
+from frieze.indexing.duplicates.agreement import MIN_TEXTURED, Agreement, estimate_correlation, measure_agreement
 from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
 from frieze.indexing.duplicates.colours import Colours, compare_colours, few_colours_share, ground_shares
 from frieze.indexing.duplicates.laid import Laid, lay, outside
 from frieze.indexing.duplicates.overlay import find_overlay, is_drawing
 
-_MIN_CORRELATION, _MAX_DIFFERENT = 0.95, 0.008
-_MAX_PATCH = 45  # pixels of a part that shows something else; copies by the benchmark's edits have 36 at most
 _SOME_GROUND, _MIN_SAME_THING, _MAX_CHANGED_THING = 0.35, 0.98, 0.004  # of what stands on a plain ground
-_MAX_SHIFTED = 0.02  # of the overlap: smooth parts of other pictures have other levels
 _MIN_TINY = 0.49  # correlation in tiny; copies that are confirmed have .519 and more
 _NEAR = 0.75  # correlation from which the map is refined
-_MIN_TEXTURED = 400  # pixels that show something: with fewer a picture is too smooth to decide on
 _FLAT_LEVELS, _MIN_FLAT = 14, 0.8  # a filling: so many of its pixels near its median
 _MIN_OVERLAID, _MAX_OVERLAID, _MIN_PHOTOGRAPH = 0.6, 0.35, 0.4
 """Correlation, share that differs, and share that shows something, for a text over a photograph to be looked for."""
@@ -159,7 +155,7 @@ def compare(
     best: tuple[Agreement, Affine, Laid] | None = None
     for guess in guess_alignments(picture, other, by_features=by_features):
         for matrix, laid, agreement in _try(picture, other, guess):
-            if _is_clear(agreement):
+            if agreement.is_clear:
                 if not _contains(laid) or not _is_same_thing(laid, agreement):
                     continue
                 colours = compare_colours(laid)
@@ -182,7 +178,7 @@ def _try(picture: Picture, other: Picture, matrix: Affine) -> Iterator[tuple[Aff
         laid = lay(picture, other, matrix)
         if laid is None:
             return
-        agreement = _measure(laid)
+        agreement = measure_agreement(laid)
         yield matrix, laid, agreement
         nearness = max(agreement.correlation, estimate if agreement.textured >= _MIN_PHOTOGRAPH else 0.0)
         if nearness < _NEAR or picture.is_periodic:
@@ -192,25 +188,6 @@ def _try(picture: Picture, other: Picture, matrix: Affine) -> Iterator[tuple[Aff
 def _only(sides: tuple[bool, bool]) -> int | None:
     """Return which side alone is true."""
     return int(sides[1]) if sides[0] != sides[1] else None
-
-
-def _measure(laid: Laid) -> Agreement:
-    """Return the better agreement, of the lumas as they are or after the colours were matched."""
-    plain = measure_agreement(laid)
-    if _is_clear(plain) or plain.correlation < UNRELATED:
-        return plain
-    matched = [measure_agreement(side, recoloured=True) for side in (laid, laid.swapped())]
-    return max(plain, *matched, key=lambda agreement: agreement.correlation)
-
-
-def _is_clear(agreement: Agreement) -> bool:
-    return (
-        agreement.correlation >= _MIN_CORRELATION
-        and agreement.different <= _MAX_DIFFERENT
-        and agreement.shifted <= _MAX_SHIFTED
-        and agreement.patch <= _MAX_PATCH
-        and agreement.n_textured >= _MIN_TEXTURED
-    )
 
 
 def _is_same_thing(laid: Laid, agreement: Agreement) -> bool:
@@ -261,7 +238,7 @@ def _look_closer(
     if not (
         agreement.correlation >= _MIN_OVERLAID
         and agreement.different <= _MAX_OVERLAID
-        and agreement.n_textured >= _MIN_TEXTURED
+        and agreement.n_textured >= MIN_TEXTURED
         and agreement.textured >= _MIN_PHOTOGRAPH
     ):
         return None

@@ -69,8 +69,9 @@ class Confirmer:
         Returns:
             Of each pair how it matches, or None where it does not, or that can't be told.
         """
+        images = self._images(np.unique(pairs))
         named = [
-            Pair(self._image(row), self._image(other), thorough)
+            Pair(images[row], images[other], thorough)
             for (row, other), thorough in zip(pairs.tolist(), by_features.tolist(), strict=True)
         ]
         pool = ThreadPoolExecutor(count_cores(), "frieze-pairs", use_one_faiss_thread)
@@ -122,8 +123,12 @@ class Confirmer:
                 return matches
         return list(pool.map(self._decider.decide, pairs))
 
-    def _image(self, row: int) -> Image:
-        return Image(row, self._facts.uris[row].as_py(), self._facts.versions[row])
+    def _images(self, rows: Rows) -> dict[int, Image]:
+        uris = self._facts.uris.take(rows).to_pylist()
+        return {
+            row: Image(row, uri, version)
+            for row, uri, version in zip(rows.tolist(), uris, self._facts.versions[rows], strict=True)
+        }
 
 
 def _key(pair: Pair) -> str:

@@ -31,9 +31,9 @@ def find_overlay(laid: Laid) -> int | None:
     Returns:
         0 for the first, 1 for the second; None if all is explained otherwise or not at all.
     """
-    lumas = (to_luma(laid.first), to_luma(laid.second))
-    overlay = _find(laid, *lumas)
-    return overlay if overlay is not None else _find(laid, *match_colours(laid))
+    first = to_luma(laid.first)
+    overlay = _find(laid, first, to_luma(laid.second))
+    return overlay if overlay is not None else _find(laid, first, match_colours(laid, first))
 
 
 def is_drawing(laid: Laid) -> bool:

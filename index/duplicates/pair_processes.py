@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from frieze.indexing.duplicates.decide import Decider, Pair, ReadPicture, one_li
 _MAX_PROCESSES = 8
 _N_PICTURES = 3_000  # kept in memory by all of them: some 400 MB
 _N_AHEAD = 2  # portions that a process has in hand, so that it never waits for the next
-_MAX_PORTION, _N_PORTIONS = 32, 8  # pairs; and of each process, at least: none waits long for another
+_MAX_PORTION, _SHARE_LEFT = 32, 4  # pairs, and one part in so many of what is left: none waits long for another
 
 OpenReader = Callable[[], contextlib.AbstractContextManager[ReadPicture]]
 """A function of a module, which each process calls."""
@@ -103,12 +103,16 @@ def share_out(n_pairs: int, n_shares: int) -> list[collections.deque[slice]]:
     >>> [[(part.start, part.stop) for part in share] for share in share_out(5, 2)]
     [[(0, 1), (1, 2)], [(2, 3), (3, 4), (4, 5)]]
     """
-    size = min(_MAX_PORTION, math.ceil(n_pairs / (n_shares * _N_PORTIONS))) or 1
     bounds = [n_pairs * at // n_shares for at in range(n_shares + 1)]
-    return [
-        collections.deque(slice(start, min(start + size, end)) for start in range(begin, end, size))
-        for begin, end in itertools.pairwise(bounds)
-    ]
+    return [collections.deque(_cut(begin, end)) for begin, end in itertools.pairwise(bounds)]
+
+
+def _cut(begin: int, end: int) -> Iterator[slice]:
+    """Yield portions of a run, which become smaller towards its end."""
+    while begin < end:
+        size = min(_MAX_PORTION, math.ceil((end - begin) / _SHARE_LEFT))
+        yield slice(begin, begin + size)
+        begin += size
 
 
 def take(shares: list[collections.deque[slice]], at: int) -> slice | None:

@@ -1,5 +1,7 @@
 """Agreement of two pictures, one laid on the other."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,3 +37,22 @@ def test_of_unrelated_pictures_only_the_correlation_is_measured():
     agreement = measure_agreement(lay(LARGE, other, np.eye(2, 3)))
     assert agreement.correlation < 0.5
     assert (agreement.different, agreement.shifted, agreement.n_textured) == (1, 1, 0)
+
+
+def test_patches_are_measured_where_all_else_agrees():
+    """Where the correlation already is that of other pictures, what costs more has its worst values: no copies."""
+    noise = np.random.default_rng(0).normal(0, 40, LARGE.rgb.shape)
+    noisy = Picture(np.clip(LARGE.rgb + noise, 0, 255).astype(np.uint8))
+    same, other = (measure_agreement(lay(LARGE, picture, np.eye(2, 3))) for picture in (LARGE, noisy))
+    assert same.is_clear
+    assert (same.shifted, same.patch, same.changed) == (0, 0, 0)
+    assert 0.5 < other.correlation < 0.95
+    assert not other.may_be_clear
+    assert (other.shifted, other.changed) == (1, math.inf)
+
+
+def test_matched_colours():
+    """Whichever of two pictures lost its colours, its luma is explained by the colours of the other."""
+    red = Picture(np.repeat(LARGE.rgb[..., :1], 3, axis=2))
+    pairs = (LARGE, red), (red, LARGE)
+    assert [measure_agreement(lay(*pair, np.eye(2, 3))).correlation > 0.99 for pair in pairs] == [True, True]

@@ -131,8 +131,8 @@ def test_shares_are_even(n_pairs, n_shares):
 
 
 def test_none_waits_for_the_slowest():
-    """A process that is through with its own share takes the end of the fullest, until nothing is left."""
-    shares = share_out(64, 2)
-    assert [take(shares, 0).start for _ in range(9)] == [*range(0, 32, 4), 60]
-    assert [take(shares, 1).start for _ in range(7)] == [*range(32, 60, 4)]
+    """Portions become smaller; a process that is through with its share takes the end of the fullest."""
+    shares, starts = share_out(64, 2), [0, 8, 14, 19, 23, 26, 28, 29, 30, 31]
+    assert [take(shares, 0).start for _ in range(12)] == [*starts, 63, 62]
+    assert [take(shares, 1).start for _ in range(8)] == [32 + start for start in starts[:8]]
     assert take(shares, 0) is None
