@@ -14,7 +14,7 @@ HELD_OUT_SHARE = 0.2
 N_TYPICAL = 50
 """Answers up to which typical images are asked about: before, no head knows what it is unsure of."""
 _N_SAMPLED = 2000  # images of which the typical ones are chosen
-_WIDTH = 128  # of their vectors, projected on leading axes
+_WIDTH = 256  # of their vectors, projected on leading axes
 _N_NEIGHBOURS = 20
 _N_UNSURE = 400
 _COPY = 0.98  # cosine from which images are near-duplicates: one of them is asked about
@@ -99,7 +99,7 @@ def choose_typical(
 
 
 def _narrow(vectors: Floats, generator: np.random.Generator) -> Floats:
-    """Project float32 [n, D] on about its 128 leading axes, where D is larger.
+    """Project float32 [n, D] on about its 256 leading axes, where D is larger.
 
     Source: Halko et al. 2011, Finding Structure with Randomness, algorithm 4.4, with one iteration.
     """

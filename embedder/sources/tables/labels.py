@@ -93,7 +93,8 @@ class LabelFile:
             InputError: No row matches an image, or file names are ambiguous.
         """
         (at, n_spelled), matched_by = match_normalized(ids, self.ids), None
-        if len(ids) and not pc.any(at.is_valid()).as_py():
+        is_begun = bool(len(self.ids)) or not self.is_over  # a page's file without a label yet corrects nothing
+        if len(ids) and is_begun and not pc.any(at.is_valid()).as_py():
             matched = match_by_name(ids, self.ids, uri=self.uri, hint=self.hint)
             if matched is None:
                 raise InputError(

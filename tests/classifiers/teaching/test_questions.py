@@ -29,6 +29,14 @@ def test_clusters_without_an_answer(vectors, codes):
         assert codes[chosen].tolist() == [2]
 
 
+def test_wide_vectors(codes):
+    """Vectors of more than 256 numbers are projected, and the clusters are still seen."""
+    noise = np.random.default_rng(1).normal(size=(len(codes), 400))
+    wide = UnitVectors.of((np.eye(400)[codes] + 0.02 * noise).astype("f4"))
+    chosen = choose_typical(wide, np.array([], int), np.arange(150), 3, np.random.default_rng(0))
+    assert sorted(codes[chosen]) == [0, 1, 2]
+
+
 def test_equal_vectors():
     """Images that are all the same are asked about all the same, each once."""
     vectors = UnitVectors.of(np.ones((9, 4), "f4"))
@@ -47,14 +55,13 @@ def test_unsure_ones(vectors, answer):
     assert len(set(chosen) - {0, 90}) == 5
 
 
-def test_near_duplicates_once(vectors, answer):
+def test_near_duplicates_once():
     """Of near-duplicates one is asked about, and none of an image that has an answer."""
-    rows = next(vectors.blocks())
-    copies = UnitVectors.of(np.concatenate([rows, rows + 0.001]))
-    answers = answer([0, 1, 90, 91])
-    scores = teach(copies, answers).scores
-    chosen = choose_unsure(copies, answers.rows, scores, np.setdiff1d(np.arange(300), answers.rows), 20)
-    assert len({row % 150 for row in chosen} - {0, 1, 90, 91}) == 20
+    rows = np.random.default_rng(0).normal(size=(40, 32)).astype("f4")
+    copies = UnitVectors.of(np.repeat(rows, 2, axis=0))
+    scores = np.full((80, 2), 0.5, np.float32)  # nothing is known, so that all are as unsure
+    chosen = choose_unsure(copies, np.array([0, 2]), scores, np.setdiff1d(np.arange(80), [0, 2]), 38)
+    assert {row // 2 for row in chosen} == set(range(2, 40))
 
 
 @pytest.mark.parametrize("n_answers", [0, 3, 60])

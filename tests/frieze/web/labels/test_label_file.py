@@ -67,6 +67,17 @@ def test_a_kill_while_appending(path, n_bytes):
     assert LabelFile(path).read() == file.read()
 
 
+def test_half_a_line(path):
+    """A line of another process that is not whole yet is read when it is, and not lost."""
+    file, other = LabelFile(path), LabelFile(path)
+    label(other, ["a"], "cat")
+    whole = file.log_path.read_bytes()
+    file.log_path.write_bytes(whole[:-30])
+    assert file.read() == {}
+    file.log_path.write_bytes(whole)
+    assert list(file.read()) == ["a"]
+
+
 def test_a_kill_before_the_table(path, monkeypatch):
     """A change in the log that the Parquet file does not have yet is there after the next start."""
     file = LabelFile(path)
@@ -218,6 +229,14 @@ def test_train_reads_corrections(world, corrected, tmp_path):
     assert document["classes"] == ["blue", "green", "red"]
     assert document["n_train"] + document["n_test"] == 30
     assert any("Labels from" in note and ": 1;" in note and ": 29." in note for note in document["label_notes"])
+
+
+def test_nothing_to_correct(world, path, tmp_path):
+    """A file without a label yet leaves the table's labels as they are, and says so."""
+    LabelFile(path)
+    document = frieze.train(world / "photos.features", out=tmp_path / "head", labels=path)
+    assert document["n_train"] + document["n_test"] == 30
+    assert any(": 0;" in note and ": 30." in note for note in document["label_notes"])
 
 
 def test_train_reads_a_column(world, corrected, tmp_path):
