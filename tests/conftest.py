@@ -13,12 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from frieze.core import InputError, import_keras, import_tensorflow, lazy_imports
 from frieze.embedder.engines import tensorflow
 
 # Before FAISS and scikit-learn are loaded: their threads sleep while they wait. Spinning cost five times the CPU.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+settings.register_profile("frieze", deadline=None, derandomize=True, database=None, max_examples=60)
+settings.load_profile("frieze")  # before any test is collected: each keeps the settings of that moment
 os.environ["XDG_CACHE_HOME"] = os.devnull  # no test reads what another one, or the user, keeps in a cache
 if "PYTEST_XDIST_WORKER" in os.environ:  # then TensorFlow's threads keep to a core in each process
     lazy_imports.count_cores = lambda: 1

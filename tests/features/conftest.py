@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import settings
 
 from frieze.features import (
     LISTING,
@@ -20,8 +19,6 @@ from frieze.features import (
     to_part,
 )
 
-settings.register_profile("frieze", deadline=None, derandomize=True, database=None, max_examples=60)
-settings.load_profile("frieze")
 
 SPEC = BackboneSpec(name="tiny", handle="tiny/", fingerprint="ab" * 32, dim=4, image_size=(8, 8))
 MANIFEST = Manifest(spec=SPEC, source="/photos", engine="numpy", versions={"numpy": "2"})
