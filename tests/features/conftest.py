@@ -19,7 +19,6 @@ from frieze.features import (
     to_part,
 )
 
-
 SPEC = BackboneSpec(name="tiny", handle="tiny/", fingerprint="ab" * 32, dim=4, image_size=(8, 8))
 MANIFEST = Manifest(spec=SPEC, source="/photos", engine="numpy", versions={"numpy": "2"})
 BROKEN_BYTES = 13  # an image of this size can't be decoded
