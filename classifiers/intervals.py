@@ -134,6 +134,7 @@ def _deviation(influence: Doubles, groups: Rows) -> tuple[float, float, int]:
     if len(shares) == 1:
         return np.inf, np.inf, 1
     variance = (np.bincount(numbers, influence) ** 2 / (1 - shares)).sum()
+    variance = max(variance, np.square(influence).sum())  # few groups that happen to be alike tell nothing
     return float(np.sqrt(variance)), float(t.ppf(_LEVEL, 1 / (shares**2).sum() - 1)), len(shares)
 
 

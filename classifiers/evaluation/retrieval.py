@@ -9,7 +9,7 @@ import numpy.typing as npt
 from frieze.classifiers.data.embedding_rows import EmbeddingRows
 from frieze.classifiers.data.labelled_examples import labelled_rows
 from frieze.classifiers.data.source_groups import join_groups, number_wholes
-from frieze.core import Floats, InputError, Rows, Strings
+from frieze.core import Floats, InputError, Rows
 from frieze.features import Features
 
 CUTS = (1, 5, 10)
@@ -18,6 +18,7 @@ _ALL_UP_TO = 10_000  # labelled images of which all are queries
 _MOST_QUERIES = 2_000  # of more
 _BLOCK_FLOATS = 1 << 25  # scores held at once: 128 MB
 _N_RESAMPLES = 1_000
+_FEWEST_FILES = 5
 _FIGURES = ("map", "r_precision", *(f"precision_at_{k}" for k in CUTS))
 
 Mask = npt.NDArray[np.bool_]
@@ -37,9 +38,9 @@ def evaluate_retrieval(features: Features, *, seed: int = 0) -> dict[str, Any]:
 
     Returns:
         `map`, `r_precision`, `precision_at_1`, `precision_at_5` and `precision_at_10`, means over the queries, each
-        with its 95 % interval (`map_interval` ...) by the bootstrap over queries; `per_class`, the same of each;
-        `chance` (the precision of a random order), `n_queries`, `n_alone` (images without another of their label),
-        `rows` (labelled images), `n_unlabelled`, `classes`, `metric` and `seconds`.
+        with its 95 % interval (`map_interval` ...) by the bootstrap over queries, None of too few; `per_class`, the
+        same of each; `chance` (the precision of a random order), `n_queries`, `n_alone` (images without another of
+        their label), `rows` (labelled images), `n_unlabelled`, `classes`, `metric` and `seconds`.
 
     Raises:
         InputError: No row has a label, or no label has two images.
@@ -64,9 +65,13 @@ def evaluate_retrieval(features: Features, *, seed: int = 0) -> dict[str, Any]:
     figures = _score_queries(rows, codes, relatives, drawn)
     n_others = len(rows) - np.bincount(relatives)[relatives[drawn]]
     return {
-        **_summarize(figures, generator),
+        **_summarize(figures, relatives[drawn], generator),
         "chance": float((n_relevant[drawn] / n_others).mean()),
-        "per_class": _per_class(figures, codes[drawn], classes, generator),
+        "per_class": [
+            {"class": str(classes[code]), "n_queries": int((codes[drawn] == code).sum())}
+            | _summarize(figures[codes[drawn] == code], relatives[drawn][codes[drawn] == code], generator)
+            for code in np.unique(codes[drawn]).tolist()
+        ],
         "classes": classes.tolist(),
         "metric": "cosine",
         "rows": len(rows),
@@ -147,22 +152,24 @@ def _count(ordered: Floats, score: np.float32) -> tuple[int, int]:
     return len(ordered) - int(end), int(end - first)
 
 
-def _summarize(figures: Figures, generator: np.random.Generator) -> dict[str, Any]:
-    """Return the means of figures [Q, F] with their 95 % intervals.
+def _summarize(figures: Figures, relatives: Rows, generator: np.random.Generator) -> dict[str, Any]:
+    """Return the means of figures [Q, F] with their 95 % intervals, None where they are of fewer than five files.
+
+    Files are drawn anew, not queries: those of equal files, or of one file or image, find much the same.
+
+    Args:
+        figures: Of each query.
+        relatives: int64 [Q], equal for queries of equal files, or of one.
+        generator: Draws.
 
     Source: Efron 1979, Bootstrap Methods (percentiles).
     """
-    n = len(figures)
-    drawn = generator.multinomial(n, np.full(n, 1 / n), size=_N_RESAMPLES)
-    intervals = np.percentile(drawn @ figures / n, [2.5, 97.5], axis=0).T
-    named = zip(_FIGURES, figures.mean(axis=0).tolist(), intervals.tolist(), strict=True)
-    return {key: value for name, mean, ends in named for key, value in ((name, mean), (f"{name}_interval", ends))}
-
-
-def _per_class(figures: Figures, codes: Rows, classes: Strings, generator: np.random.Generator) -> list[dict[str, Any]]:
-    """Return the figures of each class that has queries, in the order of the names."""
-    return [
-        {"class": str(classes[code]), "n_queries": int((codes == code).sum())}
-        | _summarize(figures[codes == code], generator)
-        for code in np.unique(codes).tolist()
-    ]
+    numbers = np.unique(relatives, return_inverse=True)[1]
+    n_files = int(numbers.max()) + 1
+    sums = np.zeros((n_files, figures.shape[1] + 1))
+    np.add.at(sums, numbers, np.column_stack([figures, np.ones(len(figures))]))
+    drawn = generator.multinomial(n_files, np.full(n_files, 1 / n_files), size=_N_RESAMPLES) @ sums
+    ends = np.percentile(drawn[:, :-1] / drawn[:, -1:], [2.5, 97.5], axis=0).T
+    intervals = ends.tolist() if n_files >= _FEWEST_FILES else [None] * len(_FIGURES)
+    named = zip(_FIGURES, figures.mean(axis=0).tolist(), intervals, strict=True)
+    return {key: value for name, mean, two in named for key, value in ((name, mean), (f"{name}_interval", two))}

@@ -230,7 +230,7 @@ class _Problem:
             return block_loss, block_curvature, decisions.T @ embeddings, decisions.sum(axis=0)
 
         for block_loss, block_curvature, by_coef, by_intercept in map_blocks(
-            of_block, small_blocks(self._row_blocks, self._row_weights)
+            of_block, small_blocks(self._row_blocks, self._row_weights), result_bytes=weights.nbytes
         ):
             losses, curvature = losses + block_loss, curvature + block_curvature
             derivative[:, :-1] += by_coef

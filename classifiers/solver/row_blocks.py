@@ -1,16 +1,15 @@
 """Labelled embeddings in blocks of rows, in memory or streamed: batching, mean products, sampling."""
 
-import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from frieze.core import Floats, Rows, count_cores
+from frieze.core import Floats, Rows, count_cores, one_blas_thread
 
 T = TypeVar("T")
 
@@ -22,7 +21,7 @@ order; rows in memory are one block: `[(embeddings, codes)]`."""
 _BLOCK_ROWS = 1024  # large enough for the matrix product, small enough for [n, C] temporaries to stay in the cache
 _ROWS_PER_WIDTH = 2
 _FEW_BLOCKS = 4
-_WAITING_PER_THREAD = 2
+_WAITING_PER_THREAD, _WAITING_BYTES = 2, 64 << 20
 
 
 def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tuple[Floats, Rows, Floats]]:
@@ -53,32 +52,33 @@ def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tupl
         raise ValueError(f"There are {len(weights)} weights for {n_rows} rows.")
 
 
-def map_blocks(function: Callable[..., T], blocks: Iterator[tuple[Floats, Rows, Floats]]) -> Iterator[T]:
+def map_blocks(
+    function: Callable[..., T], blocks: Iterator[tuple[Floats, Rows, Floats]], *, result_bytes: int = 0
+) -> Iterator[T]:
     """Call a function with each of the blocks, on all cores, and yield the results in order.
 
     Each core multiplies blocks of its own: a product of matrices that BLAS shares between threads leaves them waiting
     for each other, the longer the busier the machine is. Few blocks are not worth threads.
+
+    Args:
+        function: Called with a block in a thread.
+        blocks: From `small_blocks`.
+        result_bytes: The size of a result: of large ones fewer wait at once, 64 MB or one for each core.
     """
     first = list(itertools.islice(blocks, _FEW_BLOCKS))
     n_threads = count_cores() if len(first) == _FEW_BLOCKS else 1
     if n_threads == 1:
         yield from itertools.starmap(function, itertools.chain(first, blocks))
         return
+    most = min(_WAITING_PER_THREAD, _WAITING_BYTES // max(1, n_threads * result_bytes)) * n_threads
     waiting = deque[Future[T]]()
-    with ThreadPoolExecutor(n_threads, "frieze-solver") as pool, _blas().limit(limits=1, user_api="blas"):
+    with ThreadPoolExecutor(n_threads, "frieze-solver") as pool, one_blas_thread():
         for block in itertools.chain(first, blocks):
             waiting.append(pool.submit(function, *block))
-            if len(waiting) > _WAITING_PER_THREAD * n_threads:
+            if len(waiting) > max(most, n_threads - 1):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-@functools.cache
-def _blas() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
 
 
 def _weights_of(weights: Floats | None, start: int, n_rows: int) -> Floats:

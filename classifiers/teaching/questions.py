@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from frieze.classifiers.teaching.teach import Answers, Taught
 from frieze.classifiers.teaching.unit_vectors import UnitVectors
-from frieze.core import Floats, Rows
+from frieze.core import Floats, Rows, one_blas_thread
 
 HELD_OUT_SHARE = 0.2
 """Share of the questions that are drawn at random, to measure the head, and that play no part in the choice."""
@@ -43,14 +43,12 @@ def choose_questions(vectors: UnitVectors, answers: Answers, taught: Taught, *, 
         n: How many to choose; fewer where fewer are without an answer.
         seed: Seed of the random choices; the same answers bring the same questions.
     """
-    from threadpoolctl import threadpool_limits
-
     generator = np.random.default_rng([seed, len(answers)])
     unanswered = np.setdiff1d(np.arange(len(vectors)), answers.rows)
     n = min(n, len(unanswered))
     n_random = round(HELD_OUT_SHARE * (len(answers) + n)) - int(answers.is_held_out.sum())
     drawn = generator.choice(unanswered, min(max(n_random, 0), n), replace=False)
-    with threadpool_limits(1):  # threads that wait for each other take fifteen times as long on so few images
+    with one_blas_thread():  # several would take fifteen times as long on so few images
         chosen = _choose(vectors, answers, taught, np.setdiff1d(unanswered, drawn), n - len(drawn), generator)
     order = generator.permutation(n)
     is_held_out = np.repeat([True, False], [len(drawn), len(chosen)])

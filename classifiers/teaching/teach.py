@@ -10,7 +10,7 @@ from frieze.classifiers.data.folds import make_folds
 from frieze.classifiers.intervals import accuracy_interval
 from frieze.classifiers.solver.linear import Solution, fit_linear
 from frieze.classifiers.teaching.unit_vectors import UnitVectors
-from frieze.core import Floats, Rows, Strings, evenly_spaced
+from frieze.core import Floats, Rows, Strings, evenly_spaced, one_blas_thread
 
 _TOTAL_COST, _LEAST_COST = 30_000.0, 30.0
 """The cost of all rows together, and the least of one, the default of `train`, which chooses it on folds.
@@ -121,10 +121,8 @@ def _score(vectors: UnitVectors, examples: Floats, codes: Rows) -> Floats:
 
 def _fit(examples: Floats, codes: Rows) -> Solution:
     """Fit float32 [n, D] of at least two classes, numbered from 0."""
-    from threadpoolctl import threadpool_limits
-
     cost = max(_LEAST_COST, _TOTAL_COST / len(examples))
-    with threadpool_limits(1):  # threads that wait for each other take thirty times as long on so few rows
+    with one_blas_thread():  # several would take thirty times as long on so few rows
         return fit_linear([(examples, codes)], "softmax", cost=cost, n_classes=int(codes.max()) + 1)
 
 

@@ -1,5 +1,6 @@
 """Files of well-known data sets among which no image was found: what to type to have their images."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -18,6 +19,11 @@ def hints_on_data_sets(source: str) -> Iterator[str]:
         source: A folder or file as the user typed it; of any other there is no hint.
     """
     path = Path(source)
+    with contextlib.suppress(OSError):  # such as a text that is too long for a path
+        yield from _hints(path)
+
+
+def _hints(path: Path) -> Iterator[str]:
     idx = next((one for one in path.rglob(_IDX) if "images" in one.name), None) if path.is_dir() else None
     if idx is not None:
         pattern = idx.parent / "*images*ubyte*"

@@ -86,6 +86,9 @@ def _check_paths(query: Any) -> list[str]:
     return [str(path) for path in paths]
 
 
+_NOT_COMPARED = ImageError("decode", "not compared", "it has several frames or pages, or changes while it is read")
+
+
 class _Questions:
     """Image files, and what is known of each by now.
 
@@ -144,7 +147,12 @@ class _Questions:
             self._fail(pending[number], error)
         paths = [pending[number] for number in described.numbers.tolist()]
         copies = self._find_copies(paths, described)
-        for path, embedding, matches in zip(paths, described.embeddings, copies.matches, strict=True):
+        for number, (path, embedding, matches) in enumerate(
+            zip(paths, described.embeddings, copies.matches, strict=True), start=len(self._index)
+        ):
+            if number in copies.unreadable and not matches:
+                self._fail(path, _NOT_COMPARED)
+                continue
             rows = np.array(sorted(matches), np.int64)
             scores = scores_of(self._index, embedding, rows)
             order = np.argsort(-scores, kind="stable")

@@ -236,7 +236,8 @@ def evaluate(
 
     Returns:
         The figures of `train`, and the rows they are computed on. Of a table alone `map`, `r_precision` and
-        `precision_at_1`, `_5` and `_10`, each with its 95 % interval by the bootstrap over queries, and `per_class`.
+        `precision_at_1`, `_5` and `_10`, each with its 95 % interval by the bootstrap over queries (None of
+        too few), and `per_class`.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.

@@ -49,7 +49,8 @@ class NeighbourGraph(dict[str, Any]):
     def to_scipy(self) -> "csr_array":
         """Return the graph as a sparse matrix, float32 [N, N]: in row i the scores of the k nearest others of image i.
 
-        Rows and columns are those of `ids`. `graph.to_scipy().maximum(graph.to_scipy().T)` is symmetric.
+        Rows and columns are those of `ids`. Where all scores are above 0 (by l2 they are below),
+        `graph.to_scipy().maximum(graph.to_scipy().T)` is symmetric.
 
         Raises:
             InputError: The graph is no Parquet file, or it can't be read.

@@ -138,10 +138,10 @@ _FEW_CLASSES = 3
 
 
 def _retrieval(document: Document) -> Iterator[str]:
-    low, high = document["map_interval"]
+    interval = document["map_interval"] and " ({:.3f} to {:.3f})".format(*document["map_interval"])
     queries, rows = counted(document["n_queries"], "query", "queries"), counted(document["rows"], "labelled image")
     r_precision = f"R-precision {document['r_precision']:.3f}"
-    yield f"mAP {document['map']:.3f} ({low:.3f} to {high:.3f}), {r_precision}, by {queries} among {rows}."
+    yield f"mAP {document['map']:.3f}{interval or ''}, {r_precision}, by {queries} among {rows}."
     precisions = ", ".join(f"{document[f'precision_at_{k}']:.3f} at {k}" for k in (1, 5, 10))
     yield f"Precision {precisions}; of a random order {document['chance']:.3f}."
     if len(document["per_class"]) > 1:

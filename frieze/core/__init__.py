@@ -1,5 +1,6 @@
 """The ground floor, without images: errors, atomic files, buckets, locks, memory, lazy imports, processes, Ray."""
 
+from frieze.core.blas_threads import one_blas_thread
 from frieze.core.errors import (
     OUT_OF_MEMORY,
     FeatureFileError,
@@ -145,6 +146,7 @@ __all__ = [
     "muted",
     "new_folder",
     "not_visible_error",
+    "one_blas_thread",
     "open_file_system",
     "parse_size",
     "peak_memory",

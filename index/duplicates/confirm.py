@@ -87,7 +87,7 @@ class Confirmer:
         ]
 
     def _compare(self, pairs: list[Pair], pool: ThreadPoolExecutor) -> list[Match | None]:
-        keys = [_key(pair) for pair in pairs]
+        keys = [_key(pair, self._facts.decoding) for pair in pairs]
         known = self._remembered(keys)
         new = [at for at, key in enumerate(keys) if key not in known]
         compared = dict(zip(new, self._decide([pairs[at] for at in new], pool), strict=True))
@@ -131,10 +131,10 @@ class Confirmer:
         }
 
 
-def _key(pair: Pair) -> str:
+def _key(pair: Pair, decoding: str) -> str:
     """Return the key of a decision; empty where the bytes are not known."""
     versions = pair.first.version, pair.second.version
-    return " ".join([_VERSION, *versions, str(int(pair.by_features))]) if all(versions) else ""
+    return " ".join([_VERSION + decoding, *versions, str(int(pair.by_features))]) if all(versions) else ""
 
 
 def _weigh(match: Match, n_pixels: tuple[int, int]) -> Match | None:

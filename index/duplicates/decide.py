@@ -3,8 +3,9 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from frieze.core import one_blas_thread
 from frieze.indexing.duplicates.alignment import Picture, Pixels
 from frieze.indexing.duplicates.compare import Match, compare
 
@@ -102,15 +103,7 @@ def one_library_thread() -> Iterator[None]:
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with _blas().limit(limits=1):  # threads that wait for each other spin: four times the time and more
+        with one_blas_thread():
             yield
     finally:
         cv2.setNumThreads(before)
-
-
-@functools.cache
-def _blas() -> Any:
-    """Return the libraries that multiply NumPy's matrices; to find them takes ten milliseconds."""
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController().select(user_api="blas")

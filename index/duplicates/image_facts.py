@@ -35,6 +35,7 @@ class ImageFacts:
         n_pixels: int64 [N]; 0 where it is not known.
         hashes: uint64 [N, 2]: perceptual hashes of the whole and of what lies inside its borders; 0 for none.
         has_hashes: Whether the table has hashes at all.
+        decoding: What its decoding states beside a version, such as `+scale=0..255`: pixels depend on it.
     """
 
     uris: pa.ChunkedArray
@@ -45,6 +46,7 @@ class ImageFacts:
     n_pixels: Rows
     hashes: Hashes
     has_hashes: bool
+    decoding: str = ""
 
 
 def read_image_facts(index: Index, keep: str) -> ImageFacts:
@@ -71,6 +73,7 @@ def read_image_facts(index: Index, keep: str) -> ImageFacts:
         n_pixels=n_pixels,
         hashes=np.column_stack([_or_none(hashes[name], len(index)) for name in HASHES]),
         has_hashes=not any(pa.types.is_null(column.type) for column in hashes.columns),
+        decoding="".join(index.spec.decoding.partition("+")[1:]),
     )
 
 

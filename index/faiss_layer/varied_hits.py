@@ -131,6 +131,7 @@ def search_limited(
             n_searched = min(2 * n_searched, len(left))
             more = searcher.search(query, k=n_searched, row_filter=_row_filter(searcher, left))
             of_query = np.append(of_query[0], more[0]), np.append(of_query[1], more[1])
+            of_query = _take(of_query, np.lexsort((of_query[0], -of_query[1])))  # the first may have missed near ones
         results.append(of_query)
     return results
 

@@ -54,6 +54,18 @@ def test_one_group_says_nothing_of_others():
     assert difference_interval(codes, groups) == [-1, 1]
 
 
+def test_groups_that_happen_to_be_alike_are_not_certain():
+    """Where groups have the same accuracy, the interval is no narrower than that over images."""
+    is_right, groups = np.tile(np.arange(10) > 0, 4), np.repeat(np.arange(4), 10)
+    low, high = grouped_accuracy_interval(is_right, groups)
+    narrow = accuracy_interval(36, 40)
+    assert low < narrow[0] < narrow[1] < high
+    codes, predicted = np.tile([0, 1], 20), np.tile([0, 1, 0, 1, 0, 0, 0, 1, 0, 1], 4)
+    low, high = grouped_f1_interval(codes, predicted, groups, n_classes=2)
+    assert low < 0.85
+    assert high > 0.95
+
+
 @pytest.mark.parametrize(("is_right", "expected"), [(True, [0.66, 1]), (False, [0, 0.34])])
 def test_groups_that_are_all_right_are_not_certain(is_right, expected):
     """Where every image of ten groups is right, or wrong, the interval is that of about ten images."""

@@ -47,7 +47,7 @@ class CropProcess:
                 return self._ask(data, boxes, options)
             except ImageError as error:
                 self.close()
-                return [error] * len(boxes)
+                return [error.with_traceback(None)] * len(boxes)  # whose frames hold the file's bytes
 
     def close(self) -> None:
         """End the process."""

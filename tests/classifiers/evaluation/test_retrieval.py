@@ -89,6 +89,18 @@ def test_frames_of_one_file_do_not_find_each_other(table, points, monkeypatch):
     np.testing.assert_allclose([actual[name] for name in NAMES], expected.mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("n_files", [4, 20])
+def test_files_are_drawn_for_intervals(n_files):
+    """Five queries of each of twenty files have the interval of twenty queries where they find alike; few have none."""
+    figures = np.repeat(np.linspace(0.2, 0.9, n_files), 5)[:, None] * np.ones(len(module._FIGURES))
+    actual = module._summarize(figures, np.repeat(np.arange(n_files), 5), np.random.default_rng(0))
+    if n_files == 4:
+        assert actual["map_interval"] is None
+    else:
+        low, high = actual["map_interval"]
+        assert high - low == pytest.approx(2 * 1.96 * figures[::5, 0].std() / np.sqrt(20), rel=0.1)
+
+
 def test_some_queries_are_drawn(ranked, monkeypatch):
     """Of a large table some queries are drawn by the seed, the same ones each time."""
     monkeypatch.setattr(module, "_ALL_UP_TO", 44)

@@ -1,5 +1,6 @@
 """`frieze search --exists`: whether pictures are there already."""
 
+import contextlib
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 import frieze
 from benchmarks.search.edits import EDITS
 from benchmarks.search.made_images import LOOK_ALIKES, photograph
+from frieze.api import confirming
 from frieze.core import InputError
 
 pytest.importorskip("cv2")
@@ -54,6 +56,16 @@ def test_the_document(world, files, run_json):
     counts = [document[name] for name in ("n_existing", "n_missing", "failed", "n_unreadable", "k", "notes")]
     assert counts == [2, 1, 1, 0, 10, []]
     assert document["failures"] == [{"query": str(files / "broken.jpg"), "stage": "decode", "reason": "not an image"}]
+
+
+def test_what_was_not_compared_is_not_missing(world, files, run_json, monkeypatch):
+    """A picture that may be there, and can't be compared, is neither there nor missing."""
+    read = lambda uri, *_: None if uri.endswith("same.bmp") else np.zeros((64, 64, 3), np.uint8)  # noqa: E731
+    monkeypatch.setattr(confirming, "picture_reader", lambda _: contextlib.nullcontext(read))
+    monkeypatch.setattr(confirming, "kept_decisions", lambda: contextlib.nullcontext(None))
+    exit_code, document = run_json("search", world / "photos.index", files / "same.bmp", "--exists")
+    assert (exit_code, document["queries"][0]["exists"]) == (3, None)
+    assert document["failures"][0]["reason"] == "not compared"
 
 
 def test_the_same_from_python(world, files, run_json):

@@ -574,8 +574,8 @@ def test_a_rerun_keeps_the_options(table, probe, tmp_path, idle, caplog):
     caplog.clear()
     document = frieze.finetune(table, out=tmp_path / "m", epochs=1, force=True)
     stderr = caplog.text
-    assert "Note: as the last time: --unfreeze high --head" in stderr
-    assert "Note: changed: --epochs 1; the last time it was: --epochs 2\n" in stderr
+    assert "as the last time: --unfreeze high --head" in stderr
+    assert "changed: --epochs 1; the last time it was: --epochs 2\n" in stderr
     assert document["remembered"] == {name: value for name, value in QUICK.items() if name != "epochs"} | {
         "head": str(probe)
     }

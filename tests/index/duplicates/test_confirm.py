@@ -112,6 +112,15 @@ def test_decisions_are_remembered(confirmer):
     assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
 
 
+def test_other_bands_are_another_decision(confirmer):
+    """What was decided on pictures by one table's bands is decided anew by another's."""
+    compare(confirmer()[0])
+    other, reader = confirmer()
+    other._facts = dataclasses.replace(other._facts, decoding="+bands=4,3,2")
+    compare(other)
+    assert {uri for uri, _, _ in reader.requests} == {"0", "1", "2", "3", "4"}
+
+
 def test_being_thorough_is_another_decision(confirmer):
     """What was decided without local features is decided anew with them."""
     compare(confirmer()[0])
