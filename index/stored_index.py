@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ from frieze.indexing.storage.generations import (
 from frieze.indexing.storage.row_metadata import RowMetadata, abbreviate_id
 from frieze.indexing.storage.staleness import TableState, build_command, describe_staleness, read_table_state
 
+_SAME = 1 - 1e-6
+"""The cosine from which on vectors are the same but for rounding: a minimum of 1 finds them."""
 _N_FILTERS = 8  # whose rows are cached: a filter is often used with one query after the other
 
 
@@ -199,6 +202,8 @@ class Index:
         checked, row_filter = self._check_queries(queries), None if where is None else self._passing(where)
         if not len(checked) or (row_filter is not None and not len(row_filter)):
             return [[] for _ in checked]
+        if min_score is not None and self.metric == "cosine":
+            min_score = min(min_score, _SAME) if min_score <= 1 else min_score
         chosen = choose_hits(self._searcher, checked, HitOptions(k, min_score, limit, diverse), row_filter)
         hits = iter(self.hits(*(np.concatenate(parts) for parts in zip(*chosen, strict=True))))
         return [list(itertools.islice(hits, len(of_query))) for of_query, _ in chosen]
@@ -278,6 +283,8 @@ def _check_options(k: int | None, min_score: float | None, diverse: float | None
     """Refuse options of a search that are out of range, or do not go together."""
     if k is None and (min_score is None or diverse is not None):
         raise InputError("The number of hits is not given.", hint="Give `k`, or without `diverse` a `min_score`.")
+    if min_score is not None and math.isnan(min_score):
+        raise InputError("`min_score` is no number.", hint="Use for example `min_score=0.8`.")
     if k is not None and k < 1:
         raise InputError(f"k is {k}.", hint="Use k >= 1.")
     if diverse is not None and not 0 <= diverse <= 1:

@@ -1,5 +1,6 @@
 """`frieze.search(..., exists=True)`: whether pictures are in an index already, by their bytes, then by their pixels."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frieze import terminal
+from frieze.api.box_rows import count_boxes
 from frieze.api.confirming import NO_HASHES, can_compare, comparison_tools
 from frieze.core import TEXT, Floats, ImageError, InputError, Rows, counted
 from frieze.search_document import SearchOptions
@@ -21,6 +23,11 @@ _BYTES_ALONE = "Files without equal bytes were not compared on their pixels"
 _UNREADABLE = (
     "image that may be a copy could not be read, has changed or has several frames or pages, and was not compared.",
     "images that may be copies could not be read, have changed or have several frames or pages: none was compared.",
+)
+
+_GONE = (
+    "copy is in the index alone: its image can't be read any more, and it does not count.",
+    "copies are in the index alone: their images can't be read any more, and they do not count.",
 )
 
 
@@ -44,6 +51,10 @@ def existing_document(index: "Index", query: Any, options: SearchOptions) -> dic
     questions.compare_bytes()
     if questions.pending:
         questions.compare_pixels()
+    if questions.n_gone:
+        questions.notes.append(counted(questions.n_gone, *_GONE))
+    if 2 * count_boxes(index.row_metadata.ids) > len(index):
+        questions.notes.append("The index holds parts of images: a file is compared with each part, not a whole image.")
     queries = [{"query": path} | questions.answers[path] for path in paths]
     failures = questions.failures
     return {
@@ -102,6 +113,7 @@ class _Questions:
         failures: Path -> why it can't be used.
         pending: Path -> sha256, of those without an answer.
         n_unreadable: Images that may be copies and were not compared.
+        n_gone: Copies whose stored image can't be read any more; they do not count.
         notes: Sentences on what was not compared.
     """
 
@@ -114,6 +126,7 @@ class _Questions:
         self.failures: dict[str, ImageError] = {}
         self.pending: dict[str, str] = {}
         self.n_unreadable = 0
+        self.n_gone = 0
         self.notes: list[str] = []
         for path in dict.fromkeys(paths):
             try:
@@ -203,12 +216,22 @@ class _Questions:
     def _answer(self, path: str, rows: Rows, scores: Floats, kinds: Sequence[dict[str, Any]]) -> None:
         """Answer with some rows, the best first, and how each differs from the file."""
         k = self._options.k
-        hits = self._index.hits(rows[:k], scores[:k])
+        hits = [hit | kind for hit, kind in zip(self._index.hits(rows[:k], scores[:k]), kinds[:k], strict=True)]
+        left = [hit for hit in hits if _can_be_read(hit["uri"])]
+        self.n_gone += len(hits) - len(left)
         self.pending.pop(path)
-        self.answers[path] = {
-            "exists": len(rows) > 0,
-            "hits": [hit | kind for hit, kind in zip(hits, kinds[:k], strict=True)],
-        }
+        self.answers[path] = {"exists": bool(left), "hits": left}
+
+
+def _can_be_read(uri: str | None) -> bool:
+    """Return whether a stored image is still there; one of a bucket or of the web is not asked for."""
+    import frieze.embedder
+
+    if uri is None or "://" in uri:
+        return True
+    with contextlib.suppress(ImageError):
+        return bool(frieze.embedder.read_image(uri))
+    return False
 
 
 def _notes(copies: "StoredCopies") -> Iterator[str]:

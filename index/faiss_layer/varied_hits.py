@@ -14,6 +14,8 @@ from frieze.indexing.faiss_layer.vectors import NO_ROWS
 
 POOL_TIMES, LEAST_POOL = 10, 100
 """Maximal marginal relevance chooses k hits among so many times k of the nearest, and at least so many."""
+_OF_ITSELF = {"cosine": 1 - 1e-6, "l2": -1e-6, "dot": math.inf}
+"""From this score on a hit is the query itself; by the dot product that can't be told."""
 _FIRST_TIMES = 2  # times k rows that are searched for first
 
 
@@ -150,7 +152,8 @@ def diversify(searcher: Searcher, rows: Rows, scores: Floats, *, k: int, relevan
     """Choose k hits that are near to the query and unlike each other, by maximal marginal relevance.
 
     One after the other, the hit is chosen that has the most of `relevance` times its score less `1 - relevance` times
-    its highest score with a hit that is chosen already. Both scores are those of the index's metric.
+    its highest score with a hit that is chosen already. Both scores are those of the index's metric. A hit that is the
+    query itself does not count as chosen: all others would be as near to it as they are to the query.
 
     Args:
         searcher: The index.
@@ -167,13 +170,15 @@ def diversify(searcher: Searcher, rows: Rows, scores: Floats, *, k: int, relevan
     """
     vectors = searcher.reconstruct(rows)
     score = METRICS["l2" if searcher.metric == "l2" else "dot"]  # of unit vectors the cosine is the dot product
+    is_query = scores >= _OF_ITSELF[searcher.metric]
     nearest = np.full(len(rows), -np.inf, np.float32)  # the highest score with a chosen one
     values = scores.astype(np.float64)
     chosen: list[int] = []
     while len(chosen) < min(k, len(rows)):
         chosen.append(int(np.argmax(values)))
-        nearest = np.maximum(nearest, score(vectors[chosen[-1:]], vectors)[0])
-        values = relevance * scores.astype(np.float64) - (1 - relevance) * nearest
+        if not is_query[chosen[-1]]:
+            nearest = np.maximum(nearest, score(vectors[chosen[-1:]], vectors)[0])
+        values = relevance * scores.astype(np.float64) - (1 - relevance) * np.where(np.isfinite(nearest), nearest, 0)
         values[chosen] = -np.inf
     return np.array(chosen, np.int64)
 

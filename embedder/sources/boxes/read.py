@@ -84,9 +84,8 @@ def _of_coco(document: Mapping[str, Any]) -> Iterator[Box]:
         kept = {name: one[name] for name in ("id", "area", "iscrowd", "score") if name in one}
         columns = {f"annotation_{name}" if name == "id" else name: value for name, value in kept.items()}
         label = categories.get(one.get("category_id"))
-        yield Box(
-            images[one["image_id"]], _coco_corner(one.get("bbox")), label, columns, f"annotation {one.get('id', at)}"
-        )
+        name = images.get(one["image_id"], f"image {one['image_id']}")  # which the source will not have
+        yield Box(name, _coco_corner(one.get("bbox")), label, columns, f"annotation {one.get('id', at)}")
 
 
 def _coco_corner(values: Any) -> Corner | None:

@@ -58,6 +58,20 @@ def test_the_document(world, files, run_json):
     assert document["failures"] == [{"query": str(files / "broken.jpg"), "stage": "decode", "reason": "not an image"}]
 
 
+def test_a_copy_that_is_gone_does_not_count(world, files, run_json, tmp_path):
+    """Where the stored image was removed since, the picture is no more there, and a note says why."""
+    photos, moved = world / "photos/red", tmp_path / "0.png"
+    shutil.move(photos / "0.png", moved)
+    try:
+        exit_code, document = run_json("search", world / "photos.index", files / "same.png", "--exists")
+    finally:
+        shutil.move(moved, photos / "0.png")
+    assert (exit_code, document["queries"][0]["exists"], document["queries"][0]["hits"]) == (4, False, [])
+    assert document["notes"] == [
+        "1 copy is in the index alone: its image can't be read any more, and it does not count."
+    ]
+
+
 def test_what_was_not_compared_is_not_missing(world, files, run_json, monkeypatch):
     """A picture that may be there, and can't be compared, is neither there nor missing."""
     read = lambda uri, *_: None if uri.endswith("same.bmp") else np.zeros((64, 64, 3), np.uint8)  # noqa: E731

@@ -98,6 +98,16 @@ def test_marginal_relevance(metric, relevance, indexes, vectors, queries):
     assert (order.tolist() == list(range(6))) == (relevance == 1)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+def test_the_query_itself_does_not_count_as_chosen(metric, indexes, vectors):
+    """Of a stored image the first hit is itself; the others are those of the formula without it."""
+    searcher = indexes("exact", metric).searcher
+    rows, scores = (of_all[0] for of_all in searcher.search(vectors[:1], k=40))
+    order = diversify(searcher, rows, scores, k=6, relevance=0.5)
+    expected = plain_mmr(vectors[0], vectors[rows[1:]], metric, 5, 0.5)
+    assert order.tolist() == [0, *(1 + at for at in expected)]
+
+
 def test_diverse_hits_are_less_alike(indexes, vectors, queries):
     """The hits of a low lambda are less alike than the nearest ones, and the nearest is the first of both."""
     searcher = indexes("ivf", "cosine").searcher

@@ -54,6 +54,14 @@ def test_coco_without_numbers(bbox, tmp_path):
     assert (first.corner, first.place, second.corner) == (None, "annotation 2", (1, 2, 3, 4))
 
 
+def test_coco_of_an_unknown_image(tmp_path):
+    """A box of an image that COCO does not list is one of an image that no source has; the others are read."""
+    astray = COCO["annotations"][0] | {"id": 2, "image_id": 99}
+    document = COCO | {"annotations": [astray, *COCO["annotations"]]}
+    first, second = read_boxes(write(tmp_path, "coco.json", json.dumps(document))).boxes
+    assert (first.image, second.image) == ("image 99", COCO["images"][0]["file_name"])
+
+
 def test_columns(tmp_path):
     """What else COCO says of a box becomes columns; its outline does not."""
     (box,) = read_boxes(write(tmp_path, "coco.json", FILES["coco.json"])).boxes
