@@ -2,11 +2,12 @@
 
 import contextlib
 import getpass
+import os
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +32,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "when": pa.timestamp("us", "UTC"),
     "held_out": pa.list_(pa.string()),
 }
+_N_FIRST_BYTES = 64  # of a log: with the key of its first change
 _LOCK_TRIES = 500  # of 20 ms: another process makes the file anew meanwhile
 
 
@@ -52,6 +54,7 @@ class LabelFile:
         self.is_read_only = is_read_only
         self._thread_lock = threading.Lock()
         self._history, self._n_bytes = LabelHistory(), 0
+        self._log: tuple[int, bytes] | None = None  # inode and first bytes
         self._who = _login_name()
         if path.suffix.lower() != ".parquet":
             raise InputError(f"{path} is no name of a file of labels.", hint="Give a name that ends in .parquet.")
@@ -62,7 +65,9 @@ class LabelFile:
             stored = self._begin()
             if stored.changes:
                 append_line(self.log_path, stored.model_dump_json().encode())
-                self._n_bytes = self.log_path.stat().st_size
+                with self.log_path.open("rb") as file:
+                    self._check_log(file)
+                    self._n_bytes = file.seek(0, os.SEEK_END)
             self._write_table()
 
     def _begin(self) -> Change:
@@ -82,7 +87,8 @@ class LabelFile:
             The ids of the images that changed.
 
         Raises:
-            InputError: There is nothing to undo or redo, the file is read-only, or can't be written.
+            InputError: There is nothing to undo or redo, the file is read-only, can't be written, or the log was
+                replaced.
         """
         self._check_writable()
         with self._locked():
@@ -101,7 +107,7 @@ class LabelFile:
         """Return what was said of each image, by id; also what other processes stored meanwhile.
 
         Raises:
-            InputError: The log can't be read.
+            InputError: The log can't be read, or was replaced.
         """
         with self._thread_lock:
             self._read_on()
@@ -141,14 +147,16 @@ class LabelFile:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other threads and processes from changing the labels."""
-        with self._thread_lock, translate_io_errors(self.log_path), self.log_path.open("ab") as file:
-            try:
-                lock_with_retries(file.fileno(), tries=_LOCK_TRIES)
-            except BlockingIOError as error:
-                raise FeatureFileError(
-                    f"{self.log_path} is being written by another process.", hint="Try it once more."
-                ) from error
-            yield
+        with self._thread_lock:
+            self._read_on()  # before the log is made where it is missing
+            with translate_io_errors(self.log_path), self.log_path.open("ab") as file:
+                try:
+                    lock_with_retries(file.fileno(), tries=_LOCK_TRIES)
+                except BlockingIOError as error:
+                    raise FeatureFileError(
+                        f"{self.log_path} is being written by another process.", hint="Try it once more."
+                    ) from error
+                yield
 
     def _read_on(self) -> list[str]:
         """Apply what was appended since, and return the ids of the images that changed.
@@ -157,9 +165,12 @@ class LabelFile:
         """
         try:
             with self.log_path.open("rb") as file:
+                self._check_log(file)
                 file.seek(self._n_bytes)
                 data = file.read()
         except FileNotFoundError:
+            if self._n_bytes:
+                raise self._replaced_error() from None
             return []
         except OSError as error:
             hint = "Check its permissions, or move it elsewhere."
@@ -171,6 +182,24 @@ class LabelFile:
             with contextlib.suppress(pydantic.ValidationError):  # a torn line, or one of a later version
                 changed |= dict.fromkeys(self._history.apply(Change.model_validate_json(line)))
         return list(changed)
+
+    def _check_log(self, file: BinaryIO) -> None:
+        """Check that the log is the one that was read so far: it only ever grows.
+
+        Raises:
+            InputError: It is another one, or shorter.
+        """
+        stat = os.fstat(file.fileno())
+        log = (stat.st_ino, file.readline(_N_FIRST_BYTES))
+        if self._n_bytes and (stat.st_size < self._n_bytes or log != self._log):
+            raise self._replaced_error()
+        self._log = log
+
+    def _replaced_error(self) -> InputError:
+        return InputError(
+            f"{self.log_path} was removed or replaced while the page ran, so nothing is written.",
+            hint="Start the page again.",
+        )
 
     def _write_table(self) -> None:
         table = self._table().replace_schema_metadata({LABELS_OVER: str(self._n_bytes)})

@@ -55,6 +55,36 @@ def test_each_change_is_in_both(path):
     assert LabelFile(path).read() == file.read()
 
 
+def _replace_with_a_copy(log):
+    shutil.copy(log, log.with_name("copy"))
+    log.with_name("copy").replace(log)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda log: log.unlink(),
+        lambda log: log.write_bytes(b""),
+        lambda log: log.write_bytes(2 * log.read_bytes().replace(b'{"key":"', b'{"key":"x')),
+        _replace_with_a_copy,
+    ],
+    ids=["removed", "emptied", "of others", "a copy"],
+)
+def test_the_log_is_replaced(path, replace):
+    """Where the log is removed or replaced under a page, the page says so, writes nothing, and loses no label."""
+    file = LabelFile(path)
+    label(file, ["a"], "cat")
+    replace(file.log_path)
+    before = {one.name: one.read_bytes() for one in path.parent.iterdir()}
+    with pytest.raises(InputError, match="was removed or replaced") as refused:
+        label(file, ["b"], "dog")
+    assert refused.value.hint == "Start the page again."
+    with pytest.raises(InputError, match="was removed or replaced"):
+        file.read()
+    assert {one.name: one.read_bytes() for one in path.parent.iterdir()} == before
+    assert stored(path) == {"a": "cat"}
+
+
 @pytest.mark.parametrize("n_bytes", [1, 20, -1])
 def test_a_kill_while_appending(path, n_bytes):
     """A line that was cut off in the middle is no change, and the next one does not hang on to it."""
