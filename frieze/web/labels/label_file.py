@@ -61,6 +61,7 @@ class LabelFile:
         if is_read_only:
             self._begin()
             return
+        _read_table(path)  # a foreign file is refused before there is a log beside it
         with self._locked():
             stored = self._begin()
             if stored.changes:
@@ -71,11 +72,35 @@ class LabelFile:
             self._write_table()
 
     def _begin(self) -> Change:
-        """Read the log; where it holds nothing, apply and return what the Parquet file holds."""
+        """Read the log; where it holds nothing, apply and return what the Parquet file holds.
+
+        Raises:
+            InputError: The Parquet file is no file of labels, or not what was made of the log.
+        """
+        table = _read_table(self.path)  # first: meanwhile the log may only grow
         self._read_on()
-        stored = _read_stored(self.path, has_log=bool(len(self._history)))
+        stored = Change(action="import")
+        if table is not None and len(self._history):
+            self._check_made_of_log(table)
+        elif table is not None:
+            stored.changes = list(_changes_of(table, self.path))
         self._history.apply(stored)
         return stored
+
+    def _check_made_of_log(self, table: pa.Table) -> None:
+        """Check that no other program changed the Parquet file, and that the log did not lose lines since.
+
+        The file of a kill before it was made anew is shorter than the log, and can't be compared.
+        """
+        n_bytes = int((table.schema.metadata or {}).get(LABELS_OVER, -1))
+        hint = (
+            f"Delete {self.log_path.name} beside it to begin from it as it is, without undo;"
+            f" or delete {self.path.name} to have it made of the log again."
+        )
+        if n_bytes > self._n_bytes:
+            raise InputError(f"{self.log_path} is older than {self.path}, which was made of it.", hint=hint)
+        if n_bytes < 0 or (n_bytes == self._n_bytes and not _has_same_rows(table, self._table())):
+            raise InputError(f"{self.path} was changed by another program since the page wrote it.", hint=hint)
 
     def change(self, change: Change) -> list[str]:
         """Store a change; it is on disk when this returns.
@@ -234,14 +259,14 @@ def _login_name() -> str | None:
         return None
 
 
-def _read_stored(path: Path, *, has_log: bool) -> Change:
-    """Return the import of what a file without its log holds; of nothing where there is no file, or a log.
+def _read_table(path: Path) -> pa.Table | None:
+    """Read the Parquet file; None where there is none.
 
     Raises:
-        InputError: It is no file of labels, or not what was made of the log.
+        InputError: It is no file of labels.
     """
     if not path.exists():
-        return Change(action="import")
+        return None
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -252,23 +277,34 @@ def _read_stored(path: Path, *, has_log: bool) -> Change:
             f"{path} has no column {missing[0]}: it is no file of labels that the page wrote.",
             hint="Give a name that is free.",
         )
-    if not has_log:
-        return Change(action="import", changes=list(_changes_of(table)))
-    if LABELS_OVER not in (table.schema.metadata or {}):
-        raise InputError(
-            f"{path} was changed by another program since the page wrote it.",
-            hint=f"Delete {path.name}.log.jsonl beside it to begin from it as it is, without undo.",
-        )
-    return Change(action="import")
+    return table
 
 
-def _changes_of(table: pa.Table) -> Iterator[Change]:
-    others = [name for name in table.column_names if name not in _COLUMNS]
-    for row in table.to_pylist():
-        fields = {"ids": [row["id"]], "who": row["who"], "when": row["when"]}
-        if row["tags"]:
-            yield Change(**fields, add=row["tags"])
-        for column in (LABEL, *others):
-            if row[column] is not None:
-                is_held_out = column in (row["held_out"] or ())
-                yield Change(**fields, column=column, label=row[column], sets_label=True, is_held_out=is_held_out)
+def _has_same_rows(table: pa.Table, other: pa.Table) -> bool:
+    return bool(table.equals(other) or table.to_pylist() == other.to_pylist())
+
+
+def _changes_of(table: pa.Table, path: Path) -> Iterator[Change]:
+    """Yield what the rows of a file without a log say: tags, or a label.
+
+    Raises:
+        InputError: An id is missing, or a label or a tag is no text.
+    """
+    columns = [LABEL, *(name for name in table.column_names if name not in _COLUMNS)]
+    for number, row in enumerate(table.to_pylist(), 1):
+        column = ""
+        fields = {"ids": [row["id"]], "who": row["who"]} | ({} if row["when"] is None else {"when": row["when"]})
+        try:
+            if row["tags"]:
+                yield Change(**fields, add=row["tags"])
+            for column in columns:
+                if row[column] is not None:
+                    is_held_out = column in (row["held_out"] or ())
+                    yield Change(**fields, column=column, label=row[column], sets_label=True, is_held_out=is_held_out)
+        except pydantic.ValidationError as error:
+            fault = error.errors()[0]
+            name = {"ids": "id", "add": "tags", "label": column}.get(str(fault["loc"][0]), fault["loc"][0])
+            raise InputError(
+                f"{path} can't be read: in row {number:,} the column {name} holds {fault['input']!r}: {fault['msg']}.",
+                hint="Give each row an id, and labels and tags as text; leave other columns out (pandas: index=False).",
+            ) from error

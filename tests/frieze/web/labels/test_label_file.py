@@ -198,12 +198,13 @@ def test_only_the_log_is_left(path):
     assert stored(path) == {"a": "cat"}
 
 
-def test_changed_elsewhere(path):
+@pytest.mark.parametrize("keeps_metadata", [False, True])
+def test_changed_elsewhere(path, keeps_metadata):
     """A file that another program wrote over is not overwritten; the message says how to take it as it is."""
     label(LabelFile(path), ["a"], "cat")
-    table = pq.read_table(path)
-    changed = table.set_column(1, "label", pa.array(["dog"])).replace_schema_metadata(None)
-    pq.write_table(changed, path)
+    metadata = pq.read_schema(path).metadata if keeps_metadata else None
+    changed = pq.read_table(path).set_column(1, "label", pa.array(["dog"]))
+    pq.write_table(changed.replace_schema_metadata(metadata), path)
     with pytest.raises(InputError, match="changed by another program") as refused:
         LabelFile(path)
     assert "photos.parquet.log.jsonl" in refused.value.hint
@@ -212,12 +213,49 @@ def test_changed_elsewhere(path):
     assert stored(path) == {"a": "dog"}
 
 
+def test_an_older_log(path):
+    """A log that lost lines that the Parquet file was made of does not take them away from it."""
+    file = LabelFile(path)
+    label(file, ["a"], "cat")
+    older = file.log_path.read_bytes()
+    label(file, ["b"], "dog")
+    file.log_path.write_bytes(older)
+    with pytest.raises(InputError, match="is older than"):
+        LabelFile(path)
+    assert stored(path) == {"a": "cat", "b": "dog"}
+
+
+def test_a_row_of_pandas(path):
+    """A row of an id and a label alone, as another program adds it to a file without a log, is read."""
+    LabelFile(path).log_path.unlink()
+    pq.write_table(pa.Table.from_pylist([{"id": "a", "label": "cat"}], schema=pq.read_schema(path)), path)
+    assert LabelFile(path).read()["a"].when is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": None, "label": "cat"}, "the column id holds None"),
+        ({"id": "a", "__index_level_0__": 7}, "in row 1 the column __index_level_0__ holds 7"),
+        ({"id": "a", "label": True}, "the column label holds True"),
+    ],
+)
+def test_a_row_that_can_not_be_read(path, row, message):
+    """A row without an id, or whose label is no text, is refused with its place."""
+    pq.write_table(pa.Table.from_pylist([dict.fromkeys(LabelFile(path).table().column_names) | row]), path)
+    path.with_name("photos.parquet.log.jsonl").unlink()
+    with pytest.raises(InputError, match=message) as refused:
+        LabelFile(path)
+    assert "index=False" in refused.value.hint
+
+
 def test_another_table(path):
-    """A Parquet file of other columns is refused, and stays as it is."""
+    """A Parquet file of other columns is refused, stays as it is, and gets no log."""
     pq.write_table(pa.table({"id": ["a"], "label": ["cat"]}), path)
     with pytest.raises(InputError, match="no file of labels that the page wrote"):
         LabelFile(path)
     assert pq.read_table(path).column_names == ["id", "label"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "labels"])
