@@ -320,6 +320,21 @@ def test_audit_reads_corrections(world, corrected, tmp_path):
     assert "red/0.png" in pq.read_table(tmp_path / "findings.parquet")["id"].to_pylist()
 
 
+@pytest.mark.parametrize("options", [{"labels": "none"}, {"label_from": "^[a-z]"}])
+def test_embed_keeps_other_labels(world, photos, corrected, tmp_path, options):
+    """A table whose labels are no names of folders does not lose them to corrections; the hint corrects those."""
+    table = shutil.copytree(world / "photos.features", tmp_path / "photos.features")
+    frieze.embed(photos, out=table, **options)
+    before = frieze.open_features(table).labels
+    with pytest.raises(InputError, match="would lose them") as refused:
+        frieze.embed(photos, out=table, labels=corrected)
+    assert f"frieze train {table} --labels {corrected}" in refused.value.hint
+    assert list(frieze.open_features(table).labels) == list(before)
+    frieze.embed(photos, out=table, **dict.fromkeys(options, ""))
+    frieze.embed(photos, out=table, labels=corrected)
+    frieze.embed(photos, out=table, labels=corrected)
+
+
 def test_embed_reads_corrections(world, photos, corrected, tmp_path):
     """`embed --labels` stores corrected labels, else those by folder, and the tags as a column."""
     table = shutil.copytree(world / "photos.features", tmp_path / "photos.features")
