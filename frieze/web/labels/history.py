@@ -9,10 +9,12 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, Field
 
 from frieze.core import InputError
+from frieze.embedder import LABEL_COLUMNS
 
 LABEL = "label"
 """The column of labels whose images without a label here keep that of the table."""
 _OTHER_COLUMNS = ("id", "tags", "who", "when", "held_out")
+_READ_FIRST = LABEL_COLUMNS[: LABEL_COLUMNS.index(LABEL)]  # in place of `label`, by the commands
 
 
 class Change(BaseModel):
@@ -170,9 +172,10 @@ def check_column(name: str) -> None:
     """Check the name of a column of labels.
 
     Raises:
-        InputError: It is that of another column of the file, or not printable.
+        InputError: It is that of another column of the file, one that commands would read in place of `label`, or not
+            printable.
     """
-    if name.lower() in _OTHER_COLUMNS or not name.isprintable() or name != name.strip():
+    if name.lower() in (*_OTHER_COLUMNS, *_READ_FIRST) or not name.isprintable() or name != name.strip():
         raise InputError(f"No column of labels can have the name {name!r}.", hint="Use another name.")
 
 

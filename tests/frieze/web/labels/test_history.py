@@ -92,8 +92,8 @@ def test_a_line_that_names_nothing(history):
     assert labels(history) == {"a": "cat"}
 
 
-@pytest.mark.parametrize("name", ["id", "Tags", "when", "held_out", "a\nb", " a", "\x00"])
+@pytest.mark.parametrize("name", ["id", "Tags", "when", "held_out", "cls", "Image/class/text", "a\nb", " a", "\x00"])
 def test_names_of_columns(name):
-    """A column can't have the name of another one, nor one that can't be printed."""
+    """A column can't have the name of another one, one that is read before `label`, or one that can't be printed."""
     with pytest.raises(InputError, match="No column of labels"):
         check_column(name)
