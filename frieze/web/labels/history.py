@@ -30,7 +30,9 @@ class Change(BaseModel):
         column: The column of the label.
         label: The label; None takes the image's label back. Only where `sets_label`.
         sets_label: Whether it changes labels at all.
-        is_held_out: Whether the images were drawn at random to measure a head, which is not fitted on them.
+        is_held_out: Whether the images were drawn at random to measure a head, which is not fitted on them. An image
+            that is held out for a column stays so until its label is taken back.
+        held_out: The images that were, where others were not.
         add: Tags to add.
         remove: Tags to remove.
         of: The key of the change that is undone or redone.
@@ -47,6 +49,7 @@ class Change(BaseModel):
     label: str | None = None
     sets_label: bool = False
     is_held_out: bool = False
+    held_out: set[str] = set()
     add: list[str] = []
     remove: list[str] = []
     of: str | None = None
@@ -144,14 +147,14 @@ class LabelHistory:
 
     def _fold(self, image: str) -> None:
         changes = [self._changes[key] for key in self._keys[image] if key not in self._undone]
-        labelled = _amount(changes)
+        labelled = _amount(image, changes)
         if labelled.labels or labelled.tags:
             self.images[image] = labelled
         else:
             self.images.pop(image, None)
 
 
-def _amount(changes: Iterable[Change]) -> LabelledImage:
+def _amount(image: str, changes: Iterable[Change]) -> LabelledImage:
     """Return what changes of one image amount to."""
     labels: dict[str, str] = {}
     tags: set[str] = set()
@@ -161,9 +164,9 @@ def _amount(changes: Iterable[Change]) -> LabelledImage:
         tags = (tags | set(last.add)) - set(last.remove)
         if last.sets_label:
             labels.pop(last.column, None)
-            held_out.discard(last.column)
             labels |= {} if last.label is None else {last.column: last.label}
-            held_out |= {last.column} if last.is_held_out and last.label is not None else set()
+            held_out |= {last.column} if last.is_held_out or image in last.held_out else set()
+            held_out &= labels.keys()
     who, when = (None, None) if last is None else (last.who, last.when)
     return LabelledImage(labels, sorted(tags), sorted(held_out), who, when)
 
@@ -179,5 +182,5 @@ def check_column(name: str) -> None:
         raise InputError(f"No column of labels can have the name {name!r}.", hint="Use another name.")
 
 
-NOTHING = _amount([])
+NOTHING = _amount("", [])
 """What is said of an image of which nothing is."""
