@@ -75,11 +75,12 @@ def _check_labels_stay(before: Mapping[str, Any], given: Mapping[str, Any], out:
     is_own_column = given.get("label", "label") != "label"
     if not others or before["labels"] == labels or is_own_column or not is_correction(labels):
         return
-    reset = "--labels folder" if others[0] == "labels" else f"--{others[0].replace('_', '-')} ''"
+    reset = "labels='folder'" if others[0] == "labels" else f"{others[0]}=''"
     raise InputError(
-        f"The labels of {out} come from {before[others[0]]}, and images that {labels} does not name would lose them.",
+        f"The labels of {out} come from `{others[0]}={before[others[0]]!r}`, and images that {labels} does not name"
+        " would lose them.",
         hint=f"Leave them in the table, and correct them where they are read: frieze train {out} --labels {labels}\n"
-        f"To correct the names of folders instead, embed once more first, with: {reset}",
+        f"To correct the names of folders instead, embed once more first, with `{reset}`.",
     )
 
 
