@@ -39,7 +39,16 @@ from frieze.embedder.job.stored_request import recall_embed_options
 from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.job.try_backbones import TriedBackbone, TriedSample, draw_sample, try_backbones
 from frieze.embedder.job.try_precisions import try_precisions
-from frieze.embedder.sources import LABELS_OVER, LabelFile, Source, SourceOptions, as_images, read_labels, split_part
+from frieze.embedder.sources import (
+    LABEL_COLUMNS,
+    LABELS_OVER,
+    LabelFile,
+    Source,
+    SourceOptions,
+    as_images,
+    read_labels,
+    split_part,
+)
 from frieze.embedder.sources.base import Listing
 from frieze.embedder.sources.boxes.crop import in_full
 from frieze.embedder.sources.files import to_path
@@ -54,6 +63,7 @@ __all__ = [
     "FITS",
     "LABELS",
     "LABELS_OVER",
+    "LABEL_COLUMNS",
     "LEAST_COSINE",
     "MAX_BYTES",
     "MAX_PIXELS",

@@ -10,7 +10,7 @@ from frieze.classifiers.teaching.unit_vectors import UnitVectors
 from frieze.core import Floats, Rows, one_blas_thread
 
 HELD_OUT_SHARE = 0.2
-"""Share of the questions that are drawn at random, to measure the head, and that play no part in the choice."""
+"""Share of the answers to draw at random, to measure the head; they play no part in the choice of other questions."""
 N_TYPICAL = 50
 """Answers up to which typical images are asked about: before, no head knows what it is unsure of."""
 _N_SAMPLED = 2000  # images of which the typical ones are chosen
@@ -47,7 +47,8 @@ def choose_questions(vectors: UnitVectors, answers: Answers, taught: Taught, *, 
     unanswered = np.setdiff1d(np.arange(len(vectors)), answers.rows)
     n = min(n, len(unanswered))
     n_random = round(HELD_OUT_SHARE * (len(answers) + n)) - int(answers.is_held_out.sum())
-    drawn = generator.choice(unanswered, min(max(n_random, 0), n), replace=False)
+    n_random = min(max(n_random, 0), (n + 1) // 2)  # after many labels by hand all of them would be drawn
+    drawn = generator.choice(unanswered, n_random, replace=False)
     with one_blas_thread():  # several would take fifteen times as long on so few images
         chosen = _choose(vectors, answers, taught, np.setdiff1d(unanswered, drawn), n - len(drawn), generator)
     order = generator.permutation(n)

@@ -10,6 +10,7 @@ from frieze.embedder.images.decode import Limits
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.open import has_columns, is_listed_as
+from frieze.embedder.sources.tables.labels import is_correction
 from frieze.features import Manifest, is_features, read_manifest
 
 _OF_BACKBONE = (
@@ -58,12 +59,29 @@ def recall_embed_options(options: Mapping[str, Any], source: Any, out: TablePath
         out: The table's folder; it need not exist.
 
     Raises:
-        InputError: The table is broken, and `force` is false.
+        InputError: The table is broken, and `force` is false; or its labels would be lost to a file of corrections.
     """
     given = {name: _to_stored(name, options[name]) for name in _NAMES if not _is_missing(name, options[name])}
     before = _stored(source, out, force=options["force"])
+    _check_labels_stay(before, given, out)
     recalled = recall_options(given, before, _DEFAULTS, dropped=_meaningless(before, given, source))
     return recalled._replace(options=dict(options) | recalled.options)
+
+
+def _check_labels_stay(before: Mapping[str, Any], given: Mapping[str, Any], out: TablePath) -> None:
+    """Check that labels which a file of corrections would leave alone are those by folder: it replaces all others."""
+    labels = given.get("labels", "")
+    others = [name for name in ("labels", "label", "label_from") if before and before[name] != _DEFAULTS[name]]
+    is_own_column = given.get("label", "label") != "label"
+    if not others or before["labels"] == labels or is_own_column or not is_correction(labels):
+        return
+    reset = "labels='folder'" if others[0] == "labels" else f"{others[0]}=''"
+    raise InputError(
+        f"The labels of {out} come from `{others[0]}={before[others[0]]!r}`, and images that {labels} does not name"
+        " would lose them.",
+        hint=f"Leave them in the table, and correct them where they are read: frieze train {out} --labels {labels}\n"
+        f"To correct the names of folders instead, embed once more first, with `{reset}`.",
+    )
 
 
 def _meaningless(before: Mapping[str, Any], given: Mapping[str, Any], source: Any) -> Sequence[str]:

@@ -172,8 +172,10 @@ class LabelChange(BaseModel):
     ids: list[Name] = Field([], max_length=100_000)
     column: Tag = Field("label", description="The column of the label; images without a `label` keep the table's.")
     label: Name | None = Field(None, description="The label; null takes it back. Left out, labels stay as they are.")
-    held_out: bool = Field(
-        default=False, description="Whether `/teach` drew the images at random, to measure the head on."
+    held_out: bool | Annotated[list[Name], Field(max_length=100_000)] = Field(
+        default=False,
+        description="Whether `/teach` drew the images at random, to measure the head, or a list of those that it did."
+        " Images that are held out stay so until their label is null.",
     )
     add: list[Tag] = Field([], max_length=1000, description="Tags to add.")
     remove: list[Tag] = Field([], max_length=1000, description="Tags to remove.")

@@ -186,6 +186,14 @@ def read_labels(
     )
 
 
+def is_correction(labels: str) -> bool:
+    """Return whether `labels` names a file of corrections; False for one that can't be read: `read_labels` says so."""
+    try:
+        return _is_over(_labels_uri(labels))
+    except (OSError, pa.ArrowException):
+        return False
+
+
 def _is_over(uri: str) -> bool:
     """Return whether a file holds corrections over the labels of a table, as the page writes it."""
     if not uri.lower().endswith(".parquet"):

@@ -9,10 +9,12 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, Field
 
 from frieze.core import InputError
+from frieze.embedder import LABEL_COLUMNS
 
 LABEL = "label"
 """The column of labels whose images without a label here keep that of the table."""
 _OTHER_COLUMNS = ("id", "tags", "who", "when", "held_out")
+_READ_FIRST = LABEL_COLUMNS[: LABEL_COLUMNS.index(LABEL)]  # in place of `label`, by the commands
 
 
 class Change(BaseModel):
@@ -28,7 +30,9 @@ class Change(BaseModel):
         column: The column of the label.
         label: The label; None takes the image's label back. Only where `sets_label`.
         sets_label: Whether it changes labels at all.
-        is_held_out: Whether the images were drawn at random to measure a head, which is not fitted on them.
+        is_held_out: Whether the images were drawn at random to measure a head, which is not fitted on them. An image
+            that is held out for a column stays so until its label is taken back.
+        held_out: The images that were, where others were not.
         add: Tags to add.
         remove: Tags to remove.
         of: The key of the change that is undone or redone.
@@ -45,6 +49,7 @@ class Change(BaseModel):
     label: str | None = None
     sets_label: bool = False
     is_held_out: bool = False
+    held_out: set[str] = set()
     add: list[str] = []
     remove: list[str] = []
     of: str | None = None
@@ -142,14 +147,14 @@ class LabelHistory:
 
     def _fold(self, image: str) -> None:
         changes = [self._changes[key] for key in self._keys[image] if key not in self._undone]
-        labelled = _amount(changes)
+        labelled = _amount(image, changes)
         if labelled.labels or labelled.tags:
             self.images[image] = labelled
         else:
             self.images.pop(image, None)
 
 
-def _amount(changes: Iterable[Change]) -> LabelledImage:
+def _amount(image: str, changes: Iterable[Change]) -> LabelledImage:
     """Return what changes of one image amount to."""
     labels: dict[str, str] = {}
     tags: set[str] = set()
@@ -159,9 +164,9 @@ def _amount(changes: Iterable[Change]) -> LabelledImage:
         tags = (tags | set(last.add)) - set(last.remove)
         if last.sets_label:
             labels.pop(last.column, None)
-            held_out.discard(last.column)
             labels |= {} if last.label is None else {last.column: last.label}
-            held_out |= {last.column} if last.is_held_out and last.label is not None else set()
+            held_out |= {last.column} if last.is_held_out or image in last.held_out else set()
+            held_out &= labels.keys()
     who, when = (None, None) if last is None else (last.who, last.when)
     return LabelledImage(labels, sorted(tags), sorted(held_out), who, when)
 
@@ -170,11 +175,12 @@ def check_column(name: str) -> None:
     """Check the name of a column of labels.
 
     Raises:
-        InputError: It is that of another column of the file, or not printable.
+        InputError: It is that of another column of the file, one that commands would read in place of `label`, or not
+            printable.
     """
-    if name.lower() in _OTHER_COLUMNS or not name.isprintable() or name != name.strip():
+    if name.lower() in (*_OTHER_COLUMNS, *_READ_FIRST) or not name.isprintable() or name != name.strip():
         raise InputError(f"No column of labels can have the name {name!r}.", hint="Use another name.")
 
 
-NOTHING = _amount([])
+NOTHING = _amount("", [])
 """What is said of an image of which nothing is."""

@@ -2,11 +2,12 @@
 
 import contextlib
 import getpass
+import os
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +32,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "when": pa.timestamp("us", "UTC"),
     "held_out": pa.list_(pa.string()),
 }
+_N_FIRST_BYTES = 64  # of a log: with the key of its first change
 _LOCK_TRIES = 500  # of 20 ms: another process makes the file anew meanwhile
 
 
@@ -52,25 +54,53 @@ class LabelFile:
         self.is_read_only = is_read_only
         self._thread_lock = threading.Lock()
         self._history, self._n_bytes = LabelHistory(), 0
+        self._log: tuple[int, bytes] | None = None  # inode and first bytes
         self._who = _login_name()
         if path.suffix.lower() != ".parquet":
             raise InputError(f"{path} is no name of a file of labels.", hint="Give a name that ends in .parquet.")
         if is_read_only:
             self._begin()
             return
+        _read_table(path)  # a foreign file is refused before there is a log beside it
         with self._locked():
             stored = self._begin()
             if stored.changes:
                 append_line(self.log_path, stored.model_dump_json().encode())
-                self._n_bytes = self.log_path.stat().st_size
+                with self.log_path.open("rb") as file:
+                    self._check_log(file)
+                    self._n_bytes = file.seek(0, os.SEEK_END)
             self._write_table()
 
     def _begin(self) -> Change:
-        """Read the log; where it holds nothing, apply and return what the Parquet file holds."""
+        """Read the log; where it holds nothing, apply and return what the Parquet file holds.
+
+        Raises:
+            InputError: The Parquet file is no file of labels, or not what was made of the log.
+        """
+        table = _read_table(self.path)  # first: meanwhile the log may only grow
         self._read_on()
-        stored = _read_stored(self.path, has_log=bool(len(self._history)))
+        stored = Change(action="import")
+        if table is not None and len(self._history):
+            self._check_made_of_log(table)
+        elif table is not None:
+            stored.changes = list(_changes_of(table, self.path))
         self._history.apply(stored)
         return stored
+
+    def _check_made_of_log(self, table: pa.Table) -> None:
+        """Check that no other program changed the Parquet file, and that the log did not lose lines since.
+
+        The file of a kill before it was made anew is shorter than the log, and can't be compared.
+        """
+        n_bytes = int((table.schema.metadata or {}).get(LABELS_OVER, -1))
+        hint = (
+            f"Delete {self.log_path.name} beside it to begin from it as it is, without undo;"
+            f" or delete {self.path.name} to have it made of the log again."
+        )
+        if n_bytes > self._n_bytes:
+            raise InputError(f"{self.log_path} is older than {self.path}, which was made of it.", hint=hint)
+        if n_bytes < 0 or (n_bytes == self._n_bytes and not _has_same_rows(table, self._table())):
+            raise InputError(f"{self.path} was changed by another program since the page wrote it.", hint=hint)
 
     def change(self, change: Change) -> list[str]:
         """Store a change; it is on disk when this returns.
@@ -82,7 +112,8 @@ class LabelFile:
             The ids of the images that changed.
 
         Raises:
-            InputError: There is nothing to undo or redo, the file is read-only, or can't be written.
+            InputError: There is nothing to undo or redo, the file is read-only, can't be written, or the log was
+                replaced.
         """
         self._check_writable()
         with self._locked():
@@ -101,7 +132,7 @@ class LabelFile:
         """Return what was said of each image, by id; also what other processes stored meanwhile.
 
         Raises:
-            InputError: The log can't be read.
+            InputError: The log can't be read, or was replaced.
         """
         with self._thread_lock:
             self._read_on()
@@ -141,14 +172,16 @@ class LabelFile:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep other threads and processes from changing the labels."""
-        with self._thread_lock, translate_io_errors(self.log_path), self.log_path.open("ab") as file:
-            try:
-                lock_with_retries(file.fileno(), tries=_LOCK_TRIES)
-            except BlockingIOError as error:
-                raise FeatureFileError(
-                    f"{self.log_path} is being written by another process.", hint="Try it once more."
-                ) from error
-            yield
+        with self._thread_lock:
+            self._read_on()  # before the log is made where it is missing
+            with translate_io_errors(self.log_path), self.log_path.open("ab") as file:
+                try:
+                    lock_with_retries(file.fileno(), tries=_LOCK_TRIES)
+                except BlockingIOError as error:
+                    raise FeatureFileError(
+                        f"{self.log_path} is being written by another process.", hint="Try it once more."
+                    ) from error
+                yield
 
     def _read_on(self) -> list[str]:
         """Apply what was appended since, and return the ids of the images that changed.
@@ -157,9 +190,12 @@ class LabelFile:
         """
         try:
             with self.log_path.open("rb") as file:
+                self._check_log(file)
                 file.seek(self._n_bytes)
                 data = file.read()
         except FileNotFoundError:
+            if self._n_bytes:
+                raise self._replaced_error() from None
             return []
         except OSError as error:
             hint = "Check its permissions, or move it elsewhere."
@@ -171,6 +207,24 @@ class LabelFile:
             with contextlib.suppress(pydantic.ValidationError):  # a torn line, or one of a later version
                 changed |= dict.fromkeys(self._history.apply(Change.model_validate_json(line)))
         return list(changed)
+
+    def _check_log(self, file: BinaryIO) -> None:
+        """Check that the log is the one that was read so far: it only ever grows.
+
+        Raises:
+            InputError: It is another one, or shorter.
+        """
+        stat = os.fstat(file.fileno())
+        log = (stat.st_ino, file.readline(_N_FIRST_BYTES))
+        if self._n_bytes and (stat.st_size < self._n_bytes or log != self._log):
+            raise self._replaced_error()
+        self._log = log
+
+    def _replaced_error(self) -> InputError:
+        return InputError(
+            f"{self.log_path} was removed or replaced while the page ran, so nothing is written.",
+            hint="Start the page again.",
+        )
 
     def _write_table(self) -> None:
         table = self._table().replace_schema_metadata({LABELS_OVER: str(self._n_bytes)})
@@ -205,14 +259,14 @@ def _login_name() -> str | None:
         return None
 
 
-def _read_stored(path: Path, *, has_log: bool) -> Change:
-    """Return the import of what a file without its log holds; of nothing where there is no file, or a log.
+def _read_table(path: Path) -> pa.Table | None:
+    """Read the Parquet file; None where there is none.
 
     Raises:
-        InputError: It is no file of labels, or not what was made of the log.
+        InputError: It is no file of labels.
     """
     if not path.exists():
-        return Change(action="import")
+        return None
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
@@ -223,23 +277,34 @@ def _read_stored(path: Path, *, has_log: bool) -> Change:
             f"{path} has no column {missing[0]}: it is no file of labels that the page wrote.",
             hint="Give a name that is free.",
         )
-    if not has_log:
-        return Change(action="import", changes=list(_changes_of(table)))
-    if LABELS_OVER not in (table.schema.metadata or {}):
-        raise InputError(
-            f"{path} was changed by another program since the page wrote it.",
-            hint=f"Delete {path.name}.log.jsonl beside it to begin from it as it is, without undo.",
-        )
-    return Change(action="import")
+    return table
 
 
-def _changes_of(table: pa.Table) -> Iterator[Change]:
-    others = [name for name in table.column_names if name not in _COLUMNS]
-    for row in table.to_pylist():
-        fields = {"ids": [row["id"]], "who": row["who"], "when": row["when"]}
-        if row["tags"]:
-            yield Change(**fields, add=row["tags"])
-        for column in (LABEL, *others):
-            if row[column] is not None:
-                is_held_out = column in (row["held_out"] or ())
-                yield Change(**fields, column=column, label=row[column], sets_label=True, is_held_out=is_held_out)
+def _has_same_rows(table: pa.Table, other: pa.Table) -> bool:
+    return bool(table.equals(other) or table.to_pylist() == other.to_pylist())
+
+
+def _changes_of(table: pa.Table, path: Path) -> Iterator[Change]:
+    """Yield what the rows of a file without a log say: tags, or a label.
+
+    Raises:
+        InputError: An id is missing, or a label or a tag is no text.
+    """
+    columns = [LABEL, *(name for name in table.column_names if name not in _COLUMNS)]
+    for number, row in enumerate(table.to_pylist(), 1):
+        column = ""
+        fields = {"ids": [row["id"]], "who": row["who"]} | ({} if row["when"] is None else {"when": row["when"]})
+        try:
+            if row["tags"]:
+                yield Change(**fields, add=row["tags"])
+            for column in columns:
+                if row[column] is not None:
+                    is_held_out = column in (row["held_out"] or ())
+                    yield Change(**fields, column=column, label=row[column], sets_label=True, is_held_out=is_held_out)
+        except pydantic.ValidationError as error:
+            fault = error.errors()[0]
+            name = {"ids": "id", "add": "tags", "label": column}.get(str(fault["loc"][0]), fault["loc"][0])
+            raise InputError(
+                f"{path} can't be read: in row {number:,} the column {name} holds {fault['input']!r}: {fault['msg']}.",
+                hint="Give each row an id, and labels and tags as text; leave other columns out (pandas: index=False).",
+            ) from error

@@ -80,7 +80,8 @@ def _to_change(request: schemas.LabelChange, collection: Collection) -> Change:
         column=request.column,
         label=request.label,
         sets_label=sets_label,
-        is_held_out=request.held_out,
+        is_held_out=request.held_out is True,
+        held_out=set() if isinstance(request.held_out, bool) else set(request.held_out),
         add=request.add,
         remove=request.remove,
     )

@@ -43,7 +43,7 @@ def teach_column(collection: Collection, request: schemas.TeachRequest) -> dict[
     """Return the document of `POST /teach`.
 
     Raises:
-        InputError: There is no file of labels, or no label `of` in that column.
+        InputError: There is no file of labels, or the head is fitted on no label `of` in that column.
     """
     import frieze.classifiers
 
@@ -100,7 +100,9 @@ def _rank(
     classes: list[str] = taught.classes.tolist()
     if request.of is not None and request.of not in classes:
         there = f"There are: {', '.join(classes)}." if classes else "Label an image first."
-        raise InputError(f"No image is labelled {request.of!r} in the column {request.column}.", hint=there)
+        raise InputError(
+            f"No image is labelled {request.of!r} in the column {request.column}, but for held-out ones.", hint=there
+        )
     if not classes:
         return None, []
     of = request.of or classes[0]

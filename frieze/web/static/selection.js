@@ -116,10 +116,9 @@ const targets = () => (selected.size ? [...selected] : [focused()?.title].filter
 async function label(name) {
   if (name === "") return say({ detail: "Type a label first." });
   const ids = targets();
-  const groups = [false, true].map((isHeldOut) => [isHeldOut, ids.filter((id) => heldOut(id) === isHeldOut)]).filter(([, some]) => some.length);
-  if (!groups.length) return say({ detail: "Select an image first: Ctrl and click, or the key x on one." });
+  if (!ids.length) return say({ detail: "Select an image first: Ctrl and click, or the key x on one." });
   const at = focused();
-  for (const [isHeldOut, some] of groups) if (!(await change({ ids: some, column, label: name, held_out: isHeldOut }))) return;
+  if (!(await change({ ids, column, label: name, held_out: ids.filter(heldOut) }))) return;
   clear();
   if (at?.isConnected && ids.includes(at.title)) step(1);
 }

@@ -49,7 +49,16 @@ function teach(name) {
   askMe().catch(say);
 }
 
-const learn = (options) => send("/teach", { column, of: get("rank-by").value || null, n: 0, ask: 0, ...options }).then((answer) => answer.json());
+async function learn(options) {
+  const of = get("rank-by").value || null;
+  const post = (by) => send("/teach", { column, of: by, n: 0, ask: 0, ...options });
+  const answer = await post(of).catch((problem) => {
+    if (of === null) throw problem;
+    get("rank-by").replaceChildren(); // the last example of that label may have been taken back
+    return post(null);
+  });
+  return answer.json();
+}
 
 async function askMe() {
   const number = ++latest;

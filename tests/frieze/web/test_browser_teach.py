@@ -187,6 +187,20 @@ def test_the_ranking_stays_under_the_eyes(page, labels):
     wait_for(page, "#ranked .score", r"^0\.")
 
 
+def test_the_last_example_is_taken_back(page, address):
+    """Where the label that images are ranked by has no example any more, the view goes on without it."""
+    other = page.context.new_page()  # the console tells the refusal
+    other.goto(address)
+    other.click(tile("blue/1.png"), modifiers=["Control"])
+    other.evaluate("location.hash = '#teach?name=blue'")
+    other.wait_for_selector("#questions .tile")
+    other.keyboard.press("2")
+    wait_for(other, "#ranked-title", "^Ranked by not blue$")
+    other.keyboard.press("Control+z")
+    wait_for(other, "#ranked-title", "^Nothing to rank by yet")
+    wait_for(other, "#teach-counts", "^Unsure: 30 images")
+
+
 def test_names_for_those_who_do_not_see(page):
     """Every field and button of the bar and the panel has a name."""
     page.click("nav a[href='#teach']")

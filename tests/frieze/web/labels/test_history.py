@@ -47,6 +47,15 @@ def test_columns_and_tags(history):
     assert (image.labels, image.tags, image.held_out) == ({"label": "cat", "sharp": "yes"}, ["far"], ["sharp"])
 
 
+def test_held_out_stays(history):
+    """An answer that is held out stays so where it is corrected, until it is taken back."""
+    seen = []
+    for text, is_held_out in (("yes", True), ("no", False), (None, False), ("no", False)):
+        label(history, "a", text, column="sharp", is_held_out=is_held_out)
+        seen.append(history.images["a"].held_out if "a" in history.images else None)
+    assert seen == [["sharp"], ["sharp"], None, []]
+
+
 def test_undo_of_one_among_others(history):
     """A session undoes its own last change; what others said since of the same images stays."""
     label(history, "ab", "cat", session="me")
@@ -92,8 +101,8 @@ def test_a_line_that_names_nothing(history):
     assert labels(history) == {"a": "cat"}
 
 
-@pytest.mark.parametrize("name", ["id", "Tags", "when", "held_out", "a\nb", " a", "\x00"])
+@pytest.mark.parametrize("name", ["id", "Tags", "when", "held_out", "cls", "Image/class/text", "a\nb", " a", "\x00"])
 def test_names_of_columns(name):
-    """A column can't have the name of another one, nor one that can't be printed."""
+    """A column can't have the name of another one, one that is read before `label`, or one that can't be printed."""
     with pytest.raises(InputError, match="No column of labels"):
         check_column(name)

@@ -55,6 +55,36 @@ def test_each_change_is_in_both(path):
     assert LabelFile(path).read() == file.read()
 
 
+def _replace_with_a_copy(log):
+    shutil.copy(log, log.with_name("copy"))
+    log.with_name("copy").replace(log)
+
+
+@pytest.mark.parametrize(
+    "replace",
+    [
+        lambda log: log.unlink(),
+        lambda log: log.write_bytes(b""),
+        lambda log: log.write_bytes(2 * log.read_bytes().replace(b'{"key":"', b'{"key":"x')),
+        _replace_with_a_copy,
+    ],
+    ids=["removed", "emptied", "of others", "a copy"],
+)
+def test_the_log_is_replaced(path, replace):
+    """Where the log is removed or replaced under a page, the page says so, writes nothing, and loses no label."""
+    file = LabelFile(path)
+    label(file, ["a"], "cat")
+    replace(file.log_path)
+    before = {one.name: one.read_bytes() for one in path.parent.iterdir()}
+    with pytest.raises(InputError, match="was removed or replaced") as refused:
+        label(file, ["b"], "dog")
+    assert refused.value.hint == "Start the page again."
+    with pytest.raises(InputError, match="was removed or replaced"):
+        file.read()
+    assert {one.name: one.read_bytes() for one in path.parent.iterdir()} == before
+    assert stored(path) == {"a": "cat"}
+
+
 @pytest.mark.parametrize("n_bytes", [1, 20, -1])
 def test_a_kill_while_appending(path, n_bytes):
     """A line that was cut off in the middle is no change, and the next one does not hang on to it."""
@@ -168,12 +198,13 @@ def test_only_the_log_is_left(path):
     assert stored(path) == {"a": "cat"}
 
 
-def test_changed_elsewhere(path):
+@pytest.mark.parametrize("keeps_metadata", [False, True])
+def test_changed_elsewhere(path, keeps_metadata):
     """A file that another program wrote over is not overwritten; the message says how to take it as it is."""
     label(LabelFile(path), ["a"], "cat")
-    table = pq.read_table(path)
-    changed = table.set_column(1, "label", pa.array(["dog"])).replace_schema_metadata(None)
-    pq.write_table(changed, path)
+    metadata = pq.read_schema(path).metadata if keeps_metadata else None
+    changed = pq.read_table(path).set_column(1, "label", pa.array(["dog"]))
+    pq.write_table(changed.replace_schema_metadata(metadata), path)
     with pytest.raises(InputError, match="changed by another program") as refused:
         LabelFile(path)
     assert "photos.parquet.log.jsonl" in refused.value.hint
@@ -182,12 +213,49 @@ def test_changed_elsewhere(path):
     assert stored(path) == {"a": "dog"}
 
 
+def test_an_older_log(path):
+    """A log that lost lines that the Parquet file was made of does not take them away from it."""
+    file = LabelFile(path)
+    label(file, ["a"], "cat")
+    older = file.log_path.read_bytes()
+    label(file, ["b"], "dog")
+    file.log_path.write_bytes(older)
+    with pytest.raises(InputError, match="is older than"):
+        LabelFile(path)
+    assert stored(path) == {"a": "cat", "b": "dog"}
+
+
+def test_a_row_of_pandas(path):
+    """A row of an id and a label alone, as another program adds it to a file without a log, is read."""
+    LabelFile(path).log_path.unlink()
+    pq.write_table(pa.Table.from_pylist([{"id": "a", "label": "cat"}], schema=pq.read_schema(path)), path)
+    assert LabelFile(path).read()["a"].when is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": None, "label": "cat"}, "the column id holds None"),
+        ({"id": "a", "__index_level_0__": 7}, "in row 1 the column __index_level_0__ holds 7"),
+        ({"id": "a", "label": True}, "the column label holds True"),
+    ],
+)
+def test_a_row_that_can_not_be_read(path, row, message):
+    """A row without an id, or whose label is no text, is refused with its place."""
+    pq.write_table(pa.Table.from_pylist([dict.fromkeys(LabelFile(path).table().column_names) | row]), path)
+    path.with_name("photos.parquet.log.jsonl").unlink()
+    with pytest.raises(InputError, match=message) as refused:
+        LabelFile(path)
+    assert "index=False" in refused.value.hint
+
+
 def test_another_table(path):
-    """A Parquet file of other columns is refused, and stays as it is."""
+    """A Parquet file of other columns is refused, stays as it is, and gets no log."""
     pq.write_table(pa.table({"id": ["a"], "label": ["cat"]}), path)
     with pytest.raises(InputError, match="no file of labels that the page wrote"):
         LabelFile(path)
     assert pq.read_table(path).column_names == ["id", "label"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "labels"])
@@ -250,6 +318,21 @@ def test_audit_reads_corrections(world, corrected, tmp_path):
     """`audit --labels` audits the corrected labels: the one that was made wrong is its first finding."""
     frieze.audit(world / "photos.features", labels=corrected, out=tmp_path / "findings.parquet")
     assert "red/0.png" in pq.read_table(tmp_path / "findings.parquet")["id"].to_pylist()
+
+
+@pytest.mark.parametrize("options", [{"labels": "none"}, {"label_from": "^[a-z]"}])
+def test_embed_keeps_other_labels(world, photos, corrected, tmp_path, options):
+    """A table whose labels are no names of folders does not lose them to corrections; the hint corrects those."""
+    table = shutil.copytree(world / "photos.features", tmp_path / "photos.features")
+    frieze.embed(photos, out=table, **options)
+    before = frieze.open_features(table).labels
+    with pytest.raises(InputError, match="would lose them") as refused:
+        frieze.embed(photos, out=table, labels=corrected)
+    assert f"frieze train {table} --labels {corrected}" in refused.value.hint
+    assert list(frieze.open_features(table).labels) == list(before)
+    frieze.embed(photos, out=table, **dict.fromkeys(options, ""))
+    frieze.embed(photos, out=table, labels=corrected)
+    frieze.embed(photos, out=table, labels=corrected)
 
 
 def test_embed_reads_corrections(world, photos, corrected, tmp_path):

@@ -65,6 +65,13 @@ def test_undo_and_redo(page):
     assert post(page, action="redo", session="me")["columns"] == {"label": {"cat": 2}}
 
 
+def test_some_held_out(page):
+    """Images of which some are held out are labelled by one change, which one undo takes back."""
+    post(page, **SET, held_out=IDS[1:])
+    assert [one["held_out"] for one in page.get("/labels").json()["images"]] == [[], ["label"]]
+    assert post(page, action="undo", session="me")["columns"] == {}
+
+
 def test_taken_back(page):
     """A label of null takes a label back to the table's; a label that is left out stays."""
     post(page, **SET)

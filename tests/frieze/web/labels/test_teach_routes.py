@@ -88,10 +88,18 @@ def test_unknown_label(answered):
     assert "There are: blue, other." in response.json()["mend"]
 
 
+def test_held_out_alone(answered):
+    """To a label that only held-out images have the head is not fitted, and the message says so."""
+    answer(answered, "green", ["green/9.png"], held_out=True)
+    response = answered.post("/teach", json={"column": "blue?", "of": "green"})
+    assert (response.status_code, "but for held-out ones" in response.json()["detail"]) == (400, True)
+
+
 def test_images_that_are_gone(answered, collection):
     """Labels of images that the index does not have are left out."""
     file = collection.labels
     file.log_path.write_bytes(file.log_path.read_bytes().replace(b"blue/0.png", b"blue/x.png"))
+    file.path.unlink()  # it is made of the log again
     file.__init__(file.path)
     assert teach(answered)["classes"][0]["n_answers"] == 3
 
