@@ -24,6 +24,7 @@ _GRACE_S, _SLOWEST = 10.0, 100_000
 """Seconds of grace for an upload, and the slowest rate in bytes per second after that."""
 _MOST_UPLOADS = 10
 """How many uploads may be in memory at once."""
+_SMALL_BYTES = 1 << 20
 
 
 class TooLargeError(Exception):
@@ -59,7 +60,7 @@ class Guard:
         if refused is not None:
             await _refuse(send, *refused)
             return
-        is_upload, is_head = scope["method"] == "POST", scope["method"] == "HEAD"
+        is_upload, is_head = scope["method"] == "POST" and not _is_small(headers), scope["method"] == "HEAD"
         if is_upload and self._n_uploads >= _MOST_UPLOADS:
             await _refuse(send, 503, "Too many images wait.")
             return
@@ -144,6 +145,13 @@ def _without_body(send: Any) -> Any:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
     return send_without_body
+
+
+def _is_small(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request is a small document, such as labels, and no image that waits for the backbone."""
+    length = headers.get("content-length", "")
+    is_json = headers.get("content-type", "").startswith("application/json")
+    return is_json and length.isdecimal() and int(length) <= _SMALL_BYTES
 
 
 async def _refuse(send: Any, status: int, detail: str) -> None:

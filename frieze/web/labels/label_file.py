@@ -50,14 +50,14 @@ class LabelFile:
     """
 
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
+        if path.suffix.lower() != ".parquet":
+            raise InputError(f"{path} is no name of a file of labels.", hint="Give a name that ends in .parquet.")
         self.path, self.log_path = path, path.with_name(f"{path.name}.log.jsonl")
         self.is_read_only = is_read_only
         self._thread_lock = threading.Lock()
         self._history, self._n_bytes = LabelHistory(), 0
         self._log: tuple[int, bytes] | None = None  # inode and first bytes
         self._who = _login_name()
-        if path.suffix.lower() != ".parquet":
-            raise InputError(f"{path} is no name of a file of labels.", hint="Give a name that ends in .parquet.")
         if is_read_only:
             self._begin()
             return

@@ -258,7 +258,7 @@ def test_another_table(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "labels"])
+@pytest.mark.parametrize("name", ["labels.csv", "labels", "/"])
 def test_another_suffix(tmp_path, name):
     """The name says Parquet."""
     with pytest.raises(InputError, match=name):
