@@ -450,8 +450,8 @@ def test_min_score_beyond_float32(indexes, queries, least, n_hits):
 def test_a_minimum_of_one_finds_the_image_itself(indexes, table, k):
     """By cosine the same vector has a score of 1, but for rounding; what is no number is refused."""
     index, rows = indexes("exact", "cosine"), [row for row in range(200) if row not in (5, 30)]
-    found = index.search(table.embeddings()[rows], k=k, min_score=1)
-    assert [[hit["id"] for hit in hits] for hits in found] == [[one] for one in table.ids[rows]]
+    nearest = index.search(table.embeddings()[rows], k=k, min_score=1)
+    assert [[hit["id"] for hit in hits] for hits in nearest] == [[one] for one in table.ids[rows]]
     with pytest.raises(InputError, match="is no number"):
         index.search(table.embeddings()[:1], k=1, min_score=float("nan"))
 
