@@ -27,7 +27,7 @@ from frieze.features import BackboneSpec
 from frieze.indexing.faiss_layer.metrics import check_lengths, square_lengths
 from frieze.indexing.faiss_layer.row_filter import RowFilter
 from frieze.indexing.faiss_layer.searcher import Searcher, SearchParams
-from frieze.indexing.faiss_layer.varied_hits import HitOptions, Limit, choose_hits
+from frieze.indexing.faiss_layer.varied_hits import OF_ITSELF, HitOptions, Limit, choose_hits
 from frieze.indexing.faiss_layer.vectors import load
 from frieze.indexing.filters.limits import read_limit
 from frieze.indexing.filters.parse import find_rows
@@ -44,8 +44,6 @@ from frieze.indexing.storage.generations import (
 from frieze.indexing.storage.row_metadata import RowMetadata, abbreviate_id
 from frieze.indexing.storage.staleness import TableState, build_command, describe_staleness, read_table_state
 
-_SAME = 1 - 1e-6
-"""The cosine from which on vectors are the same but for rounding: a minimum of 1 finds them."""
 _N_FILTERS = 8  # whose rows are cached: a filter is often used with one query after the other
 
 
@@ -203,7 +201,7 @@ class Index:
         if not len(checked) or (row_filter is not None and not len(row_filter)):
             return [[] for _ in checked]
         if min_score is not None and self.metric == "cosine":
-            min_score = min(min_score, _SAME) if min_score <= 1 else min_score
+            min_score = min(min_score, OF_ITSELF["cosine"]) if min_score <= 1 else min_score
         chosen = choose_hits(self._searcher, checked, HitOptions(k, min_score, limit, diverse), row_filter)
         hits = iter(self.hits(*(np.concatenate(parts) for parts in zip(*chosen, strict=True))))
         return [list(itertools.islice(hits, len(of_query))) for of_query, _ in chosen]

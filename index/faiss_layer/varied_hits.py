@@ -14,8 +14,8 @@ from frieze.indexing.faiss_layer.vectors import NO_ROWS
 
 POOL_TIMES, LEAST_POOL = 10, 100
 """Maximal marginal relevance chooses k hits among so many times k of the nearest, and at least so many."""
-_OF_ITSELF = {"cosine": 1 - 1e-6, "l2": -1e-6, "dot": math.inf}
-"""From this score on a hit is the query itself; by the dot product that can't be told."""
+OF_ITSELF = {"cosine": 1 - 1e-6, "l2": -1e-6, "dot": math.inf}
+"""Metric -> the score from which on a hit is the query itself, but for rounding; by dot product that can't be told."""
 _FIRST_TIMES = 2  # times k rows that are searched for first
 
 
@@ -170,7 +170,7 @@ def diversify(searcher: Searcher, rows: Rows, scores: Floats, *, k: int, relevan
     """
     vectors = searcher.reconstruct(rows)
     score = METRICS["l2" if searcher.metric == "l2" else "dot"]  # of unit vectors the cosine is the dot product
-    is_query = scores >= _OF_ITSELF[searcher.metric]
+    is_query = scores >= OF_ITSELF[searcher.metric]
     nearest = np.full(len(rows), -np.inf, np.float32)  # the highest score with a chosen one
     values = scores.astype(np.float64)
     chosen: list[int] = []
