@@ -1,8 +1,10 @@
 """The order of the house: who imports whom, what is public, how long things are."""
 
 import ast
+import collections
 import functools
 import io
+import itertools
 import re
 import tokenize
 from graphlib import CycleError, TopologicalSorter
@@ -81,9 +83,21 @@ class Module:
         self.room = _room(self.name)
 
     @functools.cached_property
+    def nodes(self):
+        """All nodes of the tree, by their type."""
+        nodes = collections.defaultdict(list)
+        for node in ast.walk(self.tree):
+            nodes[type(node)].append(node)
+        return nodes
+
+    def of_types(self, *types):
+        """Yield the nodes of some types."""
+        return itertools.chain.from_iterable(self.nodes[one] for one in types)
+
+    @functools.cached_property
     def code_lines(self):
         """The numbers of the lines that are not blank, comment or docstring."""
-        return _code_lines(self.text, self.tree)
+        return _code_lines(self)
 
     def at(self, line, message):
         """Name an offence by its place."""
@@ -91,10 +105,10 @@ class Module:
 
     def imports(self):
         """Yield (line, module, names) of each import anywhere; names is None for `import module`."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import):
-                yield from ((node.lineno, alias.name, None) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and not node.level:
+        for node in self.of_types(ast.Import):
+            yield from ((node.lineno, alias.name, None) for alias in node.names)
+        for node in self.of_types(ast.ImportFrom):
+            if not node.level:
                 rooms = [alias.name for alias in node.names if f"{node.module}.{alias.name}" in FOLDERS]
                 yield from ((node.lineno, f"{node.module}.{room}", None) for room in rooms)
                 if names := [alias.name for alias in node.names if alias.name not in rooms]:
@@ -118,14 +132,12 @@ def _room(name):
     return next((room for room in FOLDERS if f"{name}.".startswith(f"{room}.")), None)
 
 
-def _code_lines(text, tree):
-    """Return the numbers of the lines that are not blank, comment or docstring."""
+def _code_lines(module):
     skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
-    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    tokens = tokenize.generate_tokens(io.StringIO(module.text).readline)
     lines = {n for token in tokens if token.type not in skipped for n in range(token.start[0], token.end[0] + 1)}
-    for node in ast.walk(tree):
-        body = getattr(node, "body", []) if isinstance(node, _DOCUMENTED) else []
-        for statement in body:  # a string after a constant documents it
+    for node in module.of_types(*_DOCUMENTED):
+        for statement in node.body:  # a string after a constant documents it
             if isinstance(statement, ast.Expr) and isinstance(getattr(statement.value, "value", None), str):
                 lines -= _span(statement)
     return lines
@@ -188,8 +200,8 @@ def _attributes(module, name):
     """Yield (line, attribute) of each use of an imported package."""
     rooms = {one.removeprefix("frieze.") for one in FOLDERS if one.startswith(f"{name}.")}
     known = {name, name.removeprefix("frieze.")}
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in known and node.attr not in rooms:
+    for node in module.of_types(ast.Attribute):
+        if node.attr not in rooms and ast.unparse(node.value) in known:
             yield node.lineno, node.attr
 
 
@@ -201,7 +213,7 @@ def all_is_sorted_and_true(module):
     imported, made = _bound(module)
     if public != sorted(set(public), key=_sort_key):
         yield module.at(line, "__all__ is not sorted")
-    used = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
+    used = {node.id for node in module.of_types(ast.Name)}
     exported = {name for name in made | (imported - used) if not name.startswith("_")}  # the rest is for own use
     yield from (module.at(line, f"{name} is listed, not there") for name in sorted(set(public) - imported - made))
     yield from (module.at(line or 1, f"{name} is there, not listed") for name in sorted(exported - set(public)))
@@ -255,9 +267,9 @@ def heavy_libraries_wait(module):
 def functions_fit_a_screen(module):
     """No function has more than 40 code lines; the mirrors of commands have one more line for each option."""
     is_mirror = module.path.is_relative_to("frieze/api")
-    for node in ast.walk(module.tree):
-        lines = module.code_lines & _span(node) if isinstance(node, _FUNCTIONS) else set()
-        if (n := len(lines) - (len(node.args.kwonlyargs) if lines and is_mirror else 0)) > MAX_FUNCTION_LINES:
+    for node in module.of_types(*_FUNCTIONS):
+        n_options = len(node.args.kwonlyargs) if is_mirror else 0
+        if (n := len(module.code_lines & _span(node)) - n_options) > MAX_FUNCTION_LINES:
             yield module.at(node.lineno, f"{node.name} has {n} code lines")
 
 
@@ -275,7 +287,7 @@ def names_say_what_is_in(module):
 
 def values_say_what_they_are(module):
     """No variable, parameter, attribute, function or fixture is called found, told, words or the like."""
-    for node in ast.walk(module.tree):
+    for node in module.of_types(ast.Name, ast.Attribute, ast.arg, *_FUNCTIONS):
         name = _bound_name(node)
         if NO_VALUES.fullmatch(name) and (module.path.as_posix(), name) not in _ALLOWED:
             yield module.at(node.lineno, f"named {name}")
@@ -283,17 +295,16 @@ def values_say_what_they_are(module):
 
 def _bound_name(node):
     """Return the name that a node gives to a value; empty if none."""
-    if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
-        return node.id if isinstance(node, ast.Name) else node.attr
-    if isinstance(node, ast.arg):
-        return node.arg
-    return node.name if isinstance(node, _FUNCTIONS) else ""
+    if isinstance(node, ast.Name | ast.Attribute):
+        name = node.id if isinstance(node, ast.Name) else node.attr
+        return name if isinstance(node.ctx, ast.Store) else ""
+    return node.arg if isinstance(node, ast.arg) else node.name
 
 
 def each_test_states_its_rule(module):
     """Each test function has a docstring: the rule that it proves."""
-    for node in ast.walk(module.tree):
-        if isinstance(node, _FUNCTIONS) and node.name.startswith("test_") and not ast.get_docstring(node):
+    for node in module.of_types(*_FUNCTIONS):
+        if node.name.startswith("test_") and not ast.get_docstring(node):
             yield module.at(node.lineno, f"{node.name} has no docstring")
 
 
@@ -349,7 +360,7 @@ def _targets(module, known):
     """Return the modules of ours that one imports, by statement or by a name in quotes."""
     named = {f"{name}.{one}" for _, name, names in module.imports() for one in names or [""]}
     homes = {name.rstrip(".") if name.rstrip(".") in known else name.rpartition(".")[0] for name in named}
-    strings = (node.value for node in ast.walk(module.tree) if isinstance(node, ast.Constant))
+    strings = (node.value for node in module.of_types(ast.Constant))
     return known & (homes | {one for one in strings if isinstance(one, str) and "." in one})
 
 

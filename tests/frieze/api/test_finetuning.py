@@ -1,5 +1,6 @@
 """`frieze finetune` from images to a model: the judge is the probe, and the model's own embeddings."""
 
+import functools
 import json
 import re
 import shutil
@@ -60,29 +61,37 @@ def tuned(table, probe):
     return out, frieze.finetune(table, out=out, head=probe, **QUICK)
 
 
+LEARN = Trainer._epoch
+IDLE_EPOCH = {"loss": 9.0, "accuracy": 0.0, "val_loss": 99.0, "val_accuracy": 0.0, "seconds": 0.0}
+
+
+def watch_epochs(patch, stop=None, *, learns=False):
+    """Return a list of the epochs that begin from here on; one is interrupted, as Ctrl-C does.
+
+    Where nothing is learned, they take no time.
+    """
+    begun = []
+
+    def one(trainer, epoch, *rest):
+        if epoch == stop:
+            raise KeyboardInterrupt
+        begun.append(epoch)
+        return LEARN(trainer, epoch, *rest) if learns else dict(IDLE_EPOCH)
+
+    patch.setattr(Trainer, "_epoch", one)
+    return begun
+
+
 @pytest.fixture
 def stop(monkeypatch):
-    """`stop(epoch)`: interrupts before that epoch, as Ctrl-C does; returns the epochs that began."""
-    begun, real = [], Trainer._epoch
-
-    def arm(at=None):
-        def one(learning, epoch, *rest):
-            if epoch == at:
-                raise KeyboardInterrupt
-            begun.append(epoch)
-            return real(learning, epoch, *rest)
-
-        monkeypatch.setattr(Trainer, "_epoch", one)
-        return begun
-
-    return arm
+    """`stop(epoch=None, learns=False)`: interrupts before that epoch; returns the epochs that began."""
+    return functools.partial(watch_epochs, monkeypatch)
 
 
 @pytest.fixture
-def idle(monkeypatch):
-    """Epochs in which nothing is learned, and which take no time."""
-    epoch = {"loss": 9.0, "accuracy": 0.0, "val_loss": 99.0, "val_accuracy": 0.0, "seconds": 0.0}
-    monkeypatch.setattr(Trainer, "_epoch", lambda *_: epoch)
+def idle(stop):
+    """Epochs in which nothing is learned, and which take no time: those that began."""
+    return stop()
 
 
 def parts_of(head):
@@ -133,7 +142,7 @@ def test_what_is_left(tuned):
     assert not list(out.parent.glob(".*"))
 
 
-def test_a_table_of_the_first_decoding_is_tuned_with_it(table, probe, tmp_path):
+def test_a_table_of_the_first_decoding_is_tuned_with_it(table, probe, tmp_path, idle):
     """A table that was begun with an earlier version of decoding is fine-tuned, scored and used with that version."""
     first = shutil.copytree(table, tmp_path / "first.features")
     text = (first / "features.json").read_text()
@@ -297,34 +306,31 @@ def test_a_new_head_that_learnt_nothing(table, probe, tmp_path, idle):
     assert [note.startswith(start) for note in document["notes"]] == [True]
 
 
-def test_an_interrupted_run_resumes(table, probe, tuned, tmp_path, stop):
-    """Cut off, it leaves no model but its work; the same again resumes with the epochs that are missing."""
-    out = tmp_path / "m"
-    begun = stop(2)
-    with pytest.raises(KeyboardInterrupt):
-        frieze.finetune(table, out=out, head=probe, **QUICK)
-    assert (out.exists(), work_of(out).is_dir()) == (False, True)
-    del begun[:]
-    stop()
-    document = frieze.finetune(table, out=out, head=probe, **QUICK)
-    assert (begun, document["epochs"], document["accuracy"]) == ([2], 2, tuned[1]["accuracy"])
-    assert not work_of(out).exists()
+@pytest.fixture(scope="module")
+def interrupted(table, probe):
+    """The path of the model of a run that was interrupted after its first epoch."""
+    out = table.parent / "interrupted.model"
+    with pytest.MonkeyPatch.context() as patch:
+        watch_epochs(patch, 2, learns=True)
+        with pytest.raises(KeyboardInterrupt):
+            frieze.finetune(table, out=out, head=probe, **QUICK)
+    return out
 
 
 @pytest.fixture
-def half(table, probe, tmp_path, stop):
-    """`half(**options)`: resumes, with other options, a run interrupted after its first epoch; `begun` notes."""
-    begun = stop(2)
-    with pytest.raises(KeyboardInterrupt):
-        frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
-    del begun[:]
-    stop()
+def half(interrupted, table, probe, tmp_path):
+    """`half(**options)`: resumes, with other options, a run interrupted after its first epoch."""
+    shutil.copytree(work_of(interrupted), work_of(tmp_path / "m"))
+    return lambda **options: frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK | options)
 
-    def go(**options):
-        return frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK | options)
 
-    go.begun = begun
-    return go
+def test_an_interrupted_run_resumes(interrupted, half, tuned, tmp_path, stop):
+    """Cut off, it leaves no model but its work; the same again resumes with the epochs that are missing."""
+    assert (interrupted.exists(), work_of(interrupted).is_dir()) == (False, True)
+    begun = stop(learns=True)
+    document = half()
+    assert (begun, document["epochs"], document["accuracy"]) == ([2], 2, tuned[1]["accuracy"])
+    assert not work_of(tmp_path / "m").exists()
 
 
 @pytest.fixture
@@ -344,10 +350,10 @@ def test_mixed_precision_learns_the_same(table, probe, tuned, tmp_path, mixed, t
     assert {variable.dtype for variable in stored.variables} == {tf.float32}
 
 
-def test_a_run_resumes_in_another_precision(half, tuned, mixed):
+def test_a_run_resumes_in_another_precision(half, tuned, mixed, stop):
     """A run that was interrupted on a machine of float32 resumes in mixed precision."""
-    document = half()
-    assert (half.begun, document["training_precision"]) == ([2], "mixed_float16")
+    begun, document = stop(learns=True), half()
+    assert (begun, document["training_precision"]) == ([2], "mixed_float16")
     losses = [epoch["val_loss"] for epoch in document["history"]]
     assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=0.01)
 
@@ -393,30 +399,30 @@ def test_two_devices_come_to_what_one_does(table, probe, tuned, tmp_path, tf):
         assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=tolerance)
 
 
-def test_other_options_over_a_half_done_one(half):
+def test_other_options_over_a_half_done_one(half, idle):
     """Options that differ are refused by name over an interrupted run; with --force it restarts."""
     with pytest.raises(InputError, match=r"half done here: learning_rate 0\.004 then, 0\.001 now") as caught:
         half(learning_rate=0.001)
     assert "`force=True`" in caught.value.hint
     assert half(learning_rate=0.001, force=True)["epochs"] == 2
-    assert half.begun == [1, 2]
+    assert idle == [1, 2]
 
 
-def test_force_restarts(half):
+def test_force_restarts(half, idle):
     """With --force an interrupted run is discarded, though the options are the same."""
     assert half(force=True)["epochs"] == 2
-    assert half.begun == [1, 2]
+    assert idle == [1, 2]
 
 
 @pytest.mark.parametrize(
     "what", ["labels", *(pytest.param(one, marks=pytest.mark.slow) for one in ("generation", "head"))]
 )
-def test_other_inputs_restart_it(half, tmp_path, caplog, what):
+def test_other_inputs_restart_it(half, tmp_path, caplog, idle, what):
     """Where images, labels or the head to begin from are others by now, it restarts and says so."""
     noted = work_of(tmp_path / "m") / "table.json"
     noted.write_text(json.dumps(json.loads(noted.read_text()) | {what: "another"}))
     half()
-    assert half.begun == [1, 2]
+    assert idle == [1, 2]
     assert "or the head have changed since this run began: it starts again." in caplog.text
 
 
@@ -425,18 +431,18 @@ def test_an_interrupted_replacement_resumes(tuned, table, probe, tmp_path, stop)
     out, begun = shutil.copytree(tuned[0], tmp_path / "m"), stop(2)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=out, head=probe, force=True, **QUICK | {"seed": 1})
-    stop()
+    resumed = stop()
     before = (out / "head.json").read_bytes()
     (out / "head.json").write_bytes(before + b"\n")
     with pytest.raises(FeatureFileError, match="already exists"):
         frieze.finetune(table, out=out)
     (out / "head.json").write_bytes(before)
     document = frieze.finetune(table, out=out)
-    assert (begun, document["remembered"]["seed"]) == ([1, 2], 1)
+    assert (begun, resumed, document["remembered"]["seed"]) == ([1], [2], 1)
     assert (out / "head.json").read_bytes() != before
 
 
-def test_a_lost_group_column_is_said(pictures, residual, tmp_path, caplog):
+def test_a_lost_group_column_is_said(pictures, residual, tmp_path, caplog, idle):
     """Where the images no longer have the column of the head's groups, a note says what that means."""
     days = {path: str(number % 20) for number, path in enumerate(sorted(pictures.glob("*/*.png")))}
     for name, header in (("days", "path,label,day"), ("later", "path,label,week")):
@@ -594,10 +600,10 @@ def test_of_another_source_nothing_is_taken_over(tuned, pictures, residual, tmp_
     assert (noted["unfreeze"], noted["learning_rate"]) == (None, 3e-4)
 
 
-def test_resumes_without_options(half, table, probe, tmp_path, tuned):
+def test_resumes_without_options(half, table, probe, tmp_path, idle):
     """An interrupted run resumes with its own options, where none are given."""
     document = frieze.finetune(table, out=tmp_path / "m")
-    assert (half.begun, document["accuracy"]) == ([2], tuned[1]["accuracy"])
+    assert (idle, document["remembered"]) == ([2], QUICK | {"head": str(probe)})
 
 
 @pytest.mark.slow
@@ -605,10 +611,10 @@ def test_augmented_images_go_on_as_they_would_have(table, probe, tmp_path, stop)
     """Cut after its second epoch, with images changed at random, the losses are those of the unbroken run."""
     options = QUICK | {"augment": True, "epochs": 3, "patience": 9}
     whole = frieze.finetune(table, out=tmp_path / "whole", head=probe, **options)
-    stop(3)
+    stop(3, learns=True)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
-    stop()
+    stop(learns=True)
     resumed = frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
     for name in ("loss", "val_loss"):
         mine, theirs = ([epoch[name] for epoch in one["history"][1:]] for one in (resumed, whole))
