@@ -1,7 +1,8 @@
 // Search: by an image that is dropped, pasted or chosen, by one of the collection, by words, or by a filter alone.
 
 import { address, ask, call } from "./api.js";
-import { copy, count, get, isPart, make, percent, say, thumbnail, tile } from "./dom.js";
+import { copy, count, get, isPart, make, percent, say, thumbnail } from "./dom.js";
+import { imageTile } from "./tiles.js";
 
 let facts;
 let query = null; // {id}, {file} or {words}
@@ -155,7 +156,7 @@ function showQuery() {
 function showHits({ hits, prediction }) {
   const shown = hits.filter((hit) => hit.id !== query.id);
   get("hits-title").textContent = shown.length ? `${shown.length.toLocaleString()} most similar` : query.words ? "No image passes" : "No other image passes";
-  get("hits").replaceChildren(...shown.map((hit) => tile(hit.id, [[hit.score.toFixed(3), "score"], [hit.label ?? ""], [hit.id, "quiet"]], { onclick: () => like(hit.id) })));
+  get("hits").replaceChildren(...shown.map((hit) => imageTile(hit.id, [[hit.score.toFixed(3), "score"], [hit.label ?? ""], [hit.id, "quiet"]])));
   if (document.activeElement === document.body) get("hits-title").focus({ preventScroll: true }); // the tile that was clicked is gone
   if (prediction) {
     get("query-prediction").hidden = false;
@@ -182,7 +183,7 @@ async function browse() {
     if (number !== latest) return;
     if (images.length) get("name").placeholder = images[0].id;
     get("hits-title").textContent = total ? `${images.length.toLocaleString()} of ${count(total, "image")}: choose one` : "No image passes";
-    get("hits").replaceChildren(...images.map((image) => tile(image.id, [[image.label ?? ""], [image.id, "quiet"]], { onclick: () => like(image.id) })));
+    get("hits").replaceChildren(...images.map((image) => imageTile(image.id, [[image.label ?? ""], [image.id, "quiet"]])));
   } catch (problem) {
     if (number === latest) showNone(problem);
   }

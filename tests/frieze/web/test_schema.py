@@ -18,6 +18,8 @@ CALLS = (
     "POST /crop",
     "GET /thumbnail",
     "GET /picture",
+    "GET /original",
+    "GET /exif",
     "GET /image",
     "GET /images",
 )
