@@ -1,6 +1,7 @@
 // Search: by an image that is dropped, pasted or chosen, by one of the collection, by words, or by a filter alone.
 
 import { address, ask, call } from "./api.js";
+import * as facets from "./facets.js";
 import { copy, count, get, isPart, make, percent, say, thumbnail } from "./dom.js";
 import { imageTile } from "./tiles.js";
 
@@ -18,6 +19,7 @@ export function begin(collection) {
   const isCosine = facts.metric === "cosine";
   get("least").hidden = !isCosine;
   get("least").parentElement.hidden = !isCosine;
+  facets.begin({ choose: filter });
   listen();
 }
 
@@ -60,6 +62,7 @@ export function show(parameters) {
   const id = parameters.get("id");
   const file = uploads[parameters.get("file")];
   const words = parameters.get("words");
+  facets.show(get("where").value.trim());
   query = id !== null ? { id } : file ? { file } : words ? { words } : null;
   if (query) run();
   else browse();
@@ -81,6 +84,12 @@ function go(parameters) {
   const hash = address("#search", { ...parameters, where: get("where").value.trim() });
   if (location.hash === hash) show(new URLSearchParams(hash.split("?")[1]));
   else location.hash = hash;
+}
+
+// Asks the same under another filter.
+function filter(where) {
+  get("where").value = where;
+  go(query?.file ? { file: uploads.indexOf(query.file) } : query ?? {});
 }
 
 export function like(id) {
