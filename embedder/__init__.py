@@ -25,7 +25,7 @@ from frieze.embedder.engines.keep_graph import ship_graph
 from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
 from frieze.embedder.images.decode_processes import DecodeProcesses
 from frieze.embedder.images.decoding_tally import describe_tally
-from frieze.embedder.images.open_image import has_several
+from frieze.embedder.images.open_image import has_several, open_image
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.embedder.in_graph import ONNX_INPUT, ONNX_OUTPUT, decode_batch, fit_batch, freeze_with, to_onnx
@@ -129,6 +129,7 @@ __all__ = [
     "measure_rate",
     "note_on_cut",
     "open_backbone",
+    "open_image",
     "open_source",
     "open_text_encoder",
     "open_trainable",

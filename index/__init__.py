@@ -13,6 +13,7 @@ from frieze.indexing.duplicates.stored_copies import (
     self_scores,
 )
 from frieze.indexing.faiss_layer.kinds import KINDS
+from frieze.indexing.filters.conjuncts import Conjunct, join_filters, quote_column, quote_text
 from frieze.indexing.neighbours import Edges, find_neighbours, measure_graph_recall
 from frieze.indexing.storage.generations import read_document
 from frieze.indexing.storage.staleness import describe_staleness
@@ -26,13 +27,16 @@ from frieze.indexing.stored_rows import (
     label_codes,
     label_rows,
     look_up,
+    read_columns,
     read_hashes,
     read_vectors,
+    split_filter,
     take_rows,
 )
 
 __all__ = [
     "KINDS",
+    "Conjunct",
     "Edges",
     "Index",
     "NewImages",
@@ -50,17 +54,22 @@ __all__ = [
     "find_neighbours",
     "find_stored_copies",
     "id_rows",
+    "join_filters",
     "known_rows",
     "label_codes",
     "label_rows",
     "look_up",
     "measure_graph_recall",
     "open_index",
+    "quote_column",
+    "quote_text",
+    "read_columns",
     "read_document",
     "read_hashes",
     "read_vectors",
     "scores_of",
     "self_scores",
+    "split_filter",
     "take_rows",
     "width_hint",
 ]

@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 
 from frieze.core import Floats, InputError, Rows
 from frieze.indexing.faiss_layer.row_filter import RowFilter
+from frieze.indexing.filters import conjuncts
+from frieze.indexing.filters.conjuncts import Conjunct
 from frieze.indexing.filters.parse import find_rows
 from frieze.indexing.storage.row_metadata import abbreviate_id
 from frieze.indexing.stored_index import Index
@@ -75,6 +77,20 @@ def filter_rows(index: Index, where: str | None) -> Rows:
 def row_filter(index: Index, rows: Rows) -> RowFilter | None:
     """Return what restricts a search to some rows int64 [n], ascending; None for all."""
     return None if len(rows) == len(index) else RowFilter(rows, len(index))
+
+
+def split_filter(index: Index, where: str | None) -> list[Conjunct]:
+    """Return the conditions that a filter joins with `and`; none for None.
+
+    Raises:
+        InputError: It can't be parsed.
+    """
+    return [] if where is None else conjuncts.split_filter(index.row_metadata, where)
+
+
+def read_columns(index: Index, names: list[str]) -> pa.Table:
+    """Return some columns of all N rows with Arrow types."""
+    return index.row_metadata.read(names)
 
 
 def label_rows(index: Index, label: str | None) -> Rows:

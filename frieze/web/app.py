@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from frieze.core import ImageError, InputError
 from frieze.reports import templates
 from frieze.web.collection import Collection
+from frieze.web.facets.routes import add_facet_routes
 from frieze.web.inference import MAX_BYTES, BusyError
 from frieze.web.labels.routes import add_label_routes
 from frieze.web.labels.teach_routes import add_teach_routes
@@ -46,6 +47,7 @@ def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset(), tok
     _add_page(app, collection)
     add_search_routes(app, collection)
     add_collection_routes(app, collection)
+    add_facet_routes(app, collection)
     may_write = writable(token or secrets.token_urlsafe(), is_read_only=collection.is_read_only)
     add_decision_routes(app, collection, may_write)
     add_label_routes(app, collection, may_write)

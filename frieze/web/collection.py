@@ -14,6 +14,7 @@ from frieze.reports.projection import choose_rows, project, to_document
 from frieze.search_document import SearchOptions, notes_on_words, search_document
 from frieze.web.background import BackgroundResult
 from frieze.web.decisions import DecisionLog, log_path, read_current_decisions
+from frieze.web.facets.count import Facets
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
 from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
@@ -77,6 +78,11 @@ class Collection:
 
         read = functools.partial(indexing.read_vectors, self.index)
         return frieze.classifiers.UnitVectors(read, (len(self.index), self.index.spec.dim))
+
+    @functools.cached_property
+    def facets(self) -> Facets:
+        """The values of its columns."""
+        return Facets(self.index)
 
     def describe(self) -> dict[str, Any]:
         """Return what the page shows first: size, kind, backbone, labels and head."""

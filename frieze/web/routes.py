@@ -17,11 +17,14 @@ from frieze.search_document import SearchOptions
 from frieze.web import schemas
 from frieze.web.background import BackgroundResult
 from frieze.web.collection import Collection
+from frieze.web.exif import read_exif
+from frieze.web.originals import read_original
 from frieze.web.schemas import (
     ACCEPTED,
     BUSY,
     CACHE_CONTROL,
     IMAGE,
+    ORIGINAL,
     PICTURE,
     PNG,
     Count,
@@ -100,7 +103,19 @@ def _add_pictures(app: FastAPI, collection: Collection) -> None:
         """Return an image of the collection, its longer side at most 1280 pixels; of a part the part alone."""
         uri = collection.metadata(id)["uri"]
         data = (draw_whole if whole else draw)(uri, PICTURE_PX, decoding=collection.index.spec.decoding)
-        return Response(data, media_type="image/jpeg")
+        return Response(data, media_type="image/jpeg", headers={"cache-control": CACHE_CONTROL})
+
+    @app.get("/original", response_class=Response, responses=ORIGINAL)
+    def original(id: Id) -> Response:  # noqa: A002  as everywhere
+        """Return the file of an image where browsers show it as it was embedded, else a JPEG of all its pixels."""
+        uri = collection.metadata(id)["uri"]
+        data, media_type = read_original(uri, decoding=collection.index.spec.decoding)
+        return Response(data, media_type=media_type, headers={"cache-control": CACHE_CONTROL})
+
+    @app.get("/exif", response_model=schemas.Exif, response_model_exclude_unset=True)
+    def exif(id: Id) -> dict[str, str]:  # noqa: A002  as everywhere
+        """Return what the camera wrote into the file of an image."""
+        return read_exif(collection.metadata(id)["uri"])
 
     @app.get("/image", response_model=schemas.Image)
     def image(id: Id) -> dict[str, Any]:  # noqa: A002  as everywhere

@@ -60,6 +60,16 @@ class Image(BaseModel):
     uri: str
 
 
+class Exif(BaseModel):
+    """What the camera wrote into an image file; a field that it did not write is left out."""
+
+    camera: str = ""
+    lens: str = ""
+    taken: str = Field("", description="As the camera's clock had it: YYYY-MM-DD hh:mm:ss, and perhaps its offset.")
+    exposure: str = Field("", description="Time, aperture, sensitivity and focal length.")
+    orientation: str = Field("", description="How the file is turned; pictures of the page are upright.")
+
+
 class Images(BaseModel):
     """Some images, in the order of the table."""
 
@@ -359,4 +369,10 @@ IMAGE = {
 
 
 PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}, "description": "A JPEG."}}
+ORIGINAL: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {f"image/{name}": {} for name in ("jpeg", "png", "webp", "gif", "avif")},
+        "description": "An image of all pixels.",
+    }
+}
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "A PNG."}}

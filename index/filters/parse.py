@@ -35,7 +35,7 @@ def find_rows(stored: RowMetadata, where: str) -> Rows:
             of different types.
     """
     try:
-        condition = _parse(where, stored.schema.names)
+        condition = parse_filter(where, stored.schema.names)
         columns = _read_columns(stored, condition)
         passed = compute(condition, columns)
     except RecursionError as error:
@@ -45,7 +45,16 @@ def find_rows(stored: RowMetadata, where: str) -> Rows:
     return pc.indices_nonzero(pc.fill_null(passed, False)).to_numpy().astype(np.int64)  # type: ignore[no-any-return]  # noqa: FBT003
 
 
-def _parse(where: str, names: list[str]) -> "Expr":
+def parse_filter(where: str, names: list[str]) -> "Expr":
+    """Parse a filter.
+
+    Args:
+        where: The filter.
+        names: The columns of the table, for the hint of an error.
+
+    Raises:
+        InputError: It can't be parsed.
+    """
     import sqlglot
     from sqlglot.errors import ParseError, TokenError
     from sqlglot.expressions import Condition
@@ -64,7 +73,7 @@ def _parse(where: str, names: list[str]) -> "Expr":
         raise InputError(f"{message}\nThe whole filter: {shorten(text)}" if rest else message, hint=hint) from error
 
 
-_NOT_KEYWORDS = ("VAR", "STRING", "IDENTIFIER")
+NOT_KEYWORDS = ("VAR", "STRING", "IDENTIFIER")
 """sqlglot's token types of names and texts; all others are keywords of SQL."""
 
 
@@ -74,7 +83,7 @@ def _quoting_hint(where: str, names: list[str]) -> str:
 
     columns = {name.lower(): name for name in names}
     tokens = tokenize(where, read=DIALECT)
-    keywords = [token.text.lower() for token in tokens if token.token_type.name not in _NOT_KEYWORDS]
+    keywords = [token.text.lower() for token in tokens if token.token_type.name not in NOT_KEYWORDS]
     quoted = dict.fromkeys(f'"{columns[word]}"' for word in keywords if word in columns)
     return f"A column named like a keyword of SQL needs double quotes: {', '.join(quoted)}. " if quoted else ""
 

@@ -19,7 +19,7 @@ export const thumbnail = (id) => (pictures ? pictures[id] ?? "data:," : `/thumbn
 export const isPart = (id) => /#-?\d+,-?\d+,-?\d+,-?\d+$/.test(id ?? "");
 
 export function say(problem) {
-  const message = get("message");
+  const message = document.querySelector("dialog[open] .message") ?? get("message"); // what lies below a dialog is not seen
   message.textContent = problem ? [problem.detail, problem.mend].filter(Boolean).join("\n") : "";
   message.hidden = !problem;
 }

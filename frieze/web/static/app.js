@@ -9,6 +9,8 @@ import * as mistakes from "./mistakes.js";
 import * as search from "./search.js";
 import * as selection from "./selection.js";
 import * as teach from "./teach.js";
+import * as tiles from "./tiles.js";
+import * as viewer from "./viewer.js";
 
 const { count, get, say } = dom;
 const VIEWS = { search, classes, mistakes, duplicates, map, teach };
@@ -40,7 +42,11 @@ try {
   search.begin(facts);
   classes.begin(facts);
   duplicates.begin();
-  map.begin({ dom, load: (method) => askUntilThere(`/map?method=${method}`), like: search.like });
+  tiles.begin({ open: viewer.open, like: search.like });
+  viewer.begin({ like: search.like });
+  document.addEventListener("keydown", tiles.onKey);
+  const shown = { ...dom, tile: (id, lines) => tiles.imageTile(id, lines) };
+  map.begin({ dom: shown, load: (method) => askUntilThere(`/map?method=${method}`), like: (id) => viewer.openList([id]) });
   if (get("teach")) {
     selection.begin().catch(say);
     teach.begin();

@@ -1,9 +1,9 @@
 // Classes: the images of each label.
 
 import { address, ask } from "./api.js";
-import { count, get, make, tile } from "./dom.js";
+import { count, get, make } from "./dom.js";
 import { Pages } from "./pages.js";
-import { like } from "./search.js";
+import { imageTile } from "./tiles.js";
 
 let pages;
 
@@ -16,7 +16,7 @@ export function begin(facts) {
     if (label === get("label").value) get("label-count").textContent = count(total, "image");
     return { total, items: images };
   };
-  pages = new Pages(get("class-grid"), get("more-class"), fetchPage, (image) => tile(image.id, [[image.id, "quiet"]], { onclick: () => like(image.id) }));
+  pages = new Pages(get("class-grid"), get("more-class"), fetchPage, (image) => imageTile(image.id, [[image.id, "quiet"]]));
   get("label").addEventListener("change", () => { location.hash = `#classes?${new URLSearchParams({ label: get("label").value })}`; });
 }
 

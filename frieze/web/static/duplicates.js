@@ -2,11 +2,11 @@
 
 import { address, askUntilThere } from "./api.js";
 import * as decisions from "./decisions.js";
-import { count, download, get, make, say, tile } from "./dom.js";
+import { count, download, get, make, say } from "./dom.js";
 import { advice, difference, scoreOf, title, toPairs, toSets, toText, withScore } from "./duplicate_sets.js";
 import * as pair from "./pair.js";
 import { Pages } from "./pages.js";
-import { like } from "./search.js";
+import { imageTile } from "./tiles.js";
 
 const MOST_SHOWN = 60;
 const STEPS = 200;
@@ -94,15 +94,15 @@ const wordsOf = (words) => JSON.stringify([...words]);
 
 function toSection(one) {
   const words = advice(one);
-  const toTile = (id, lines, onclick) => {
+  const toTile = (id, lines, options = {}) => {
     const word = words.get(id);
-    return tile(id, [...lines, [word === "copy" ? "" : word, word === "keep" ? "kept" : "wrong"], [id, "quiet"]], { kind: word === "keep" ? "keep" : "", onclick });
+    return imageTile(id, [...lines, [word === "copy" ? "" : word, word === "keep" ? "kept" : "wrong"], [id, "quiet"]], { kind: word === "keep" ? "keep" : "", ...options });
   };
   const some = one.members.slice(0, MOST_SHOWN);
-  const tiles = some.map((member) => toTile(member.id, [[difference(member)], [member.score === undefined ? "" : toText(member.score), "score"]], () => goTo({ id: one.id, other: member.id })));
+  const tiles = some.map((member) => toTile(member.id, [[difference(member)], [member.score === undefined ? "" : toText(member.score), "score"]], { onclick: () => goTo({ id: one.id, other: member.id }) }));
   const rest = one.members.length - some.length;
   const heading = make("h2", { textContent: title(one) + (rest ? `; ${rest.toLocaleString()} not shown` : "") });
-  const section = make("div", { className: "group" }, heading, make("div", { className: "grid" }, toTile(one.id, [], () => like(one.id)), ...tiles));
+  const section = make("div", { className: "group" }, heading, make("div", { className: "grid" }, toTile(one.id, []), ...tiles));
   sections.set(one.id, { element: section, words: wordsOf(words) });
   return section;
 }

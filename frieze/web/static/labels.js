@@ -67,5 +67,5 @@ export function watch(prepare) {
       else node.querySelectorAll(".tile").forEach(each);
     }
   });
-  observer.observe(document.querySelector("main"), { childList: true, subtree: true });
+  observer.observe(document.body, { childList: true, subtree: true });
 }

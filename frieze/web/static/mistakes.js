@@ -1,9 +1,9 @@
 // Mistakes: images whose label differs from the prediction, most confident first.
 
 import { address, askUntilThere } from "./api.js";
-import { count, get, percent, tile } from "./dom.js";
+import { count, get, percent } from "./dom.js";
 import { Pages } from "./pages.js";
-import { like } from "./search.js";
+import { imageTile } from "./tiles.js";
 
 let pages = null;
 
@@ -19,7 +19,7 @@ export function show() {
       : "The head takes every image for what its label says.";
     return { total, items: mistakes };
   };
-  pages ??= new Pages(get("mistakes-grid"), get("more-mistakes"), fetchPage, (one) => tile(one.id, lines(one), { onclick: () => like(one.id) }));
+  pages ??= new Pages(get("mistakes-grid"), get("more-mistakes"), fetchPage, (one) => imageTile(one.id, lines(one)));
   pages.restart();
 }
 

@@ -3,10 +3,18 @@
 import { say } from "./dom.js";
 
 const SIZE = 60;
+const all = new WeakMap(); // grid -> its pages
+
+// What makes a grid longer, where it can be.
+export function growthOf(grid) {
+  const pages = all.get(grid);
+  return pages && !pages.more.hidden ? () => pages.next() : null;
+}
 
 export class Pages {
   constructor(grid, more, fetchPage, toTile) {
     Object.assign(this, { grid, more, fetchPage, toTile, turn: 0, start: 0, busy: false });
+    all.set(grid, this);
     more.addEventListener("click", () => this.next());
     new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) this.next(); }, { rootMargin: "600px" }).observe(more);
   }

@@ -1,7 +1,9 @@
 // Search: by an image that is dropped, pasted or chosen, by one of the collection, by words, or by a filter alone.
 
 import { address, ask, call } from "./api.js";
-import { copy, count, get, isPart, make, percent, say, thumbnail, tile } from "./dom.js";
+import * as facets from "./facets.js";
+import { copy, count, get, isPart, make, percent, say, thumbnail } from "./dom.js";
+import { imageTile } from "./tiles.js";
 
 let facts;
 let query = null; // {id}, {file} or {words}
@@ -17,6 +19,7 @@ export function begin(collection) {
   const isCosine = facts.metric === "cosine";
   get("least").hidden = !isCosine;
   get("least").parentElement.hidden = !isCosine;
+  facets.begin({ choose: filter });
   listen();
 }
 
@@ -59,6 +62,7 @@ export function show(parameters) {
   const id = parameters.get("id");
   const file = uploads[parameters.get("file")];
   const words = parameters.get("words");
+  facets.show(get("where").value.trim());
   query = id !== null ? { id } : file ? { file } : words ? { words } : null;
   if (query) run();
   else browse();
@@ -80,6 +84,12 @@ function go(parameters) {
   const hash = address("#search", { ...parameters, where: get("where").value.trim() });
   if (location.hash === hash) show(new URLSearchParams(hash.split("?")[1]));
   else location.hash = hash;
+}
+
+// Asks the same under another filter.
+function filter(where) {
+  get("where").value = where;
+  go(query?.file ? { file: uploads.indexOf(query.file) } : query ?? {});
 }
 
 export function like(id) {
@@ -155,7 +165,7 @@ function showQuery() {
 function showHits({ hits, prediction }) {
   const shown = hits.filter((hit) => hit.id !== query.id);
   get("hits-title").textContent = shown.length ? `${shown.length.toLocaleString()} most similar` : query.words ? "No image passes" : "No other image passes";
-  get("hits").replaceChildren(...shown.map((hit) => tile(hit.id, [[hit.score.toFixed(3), "score"], [hit.label ?? ""], [hit.id, "quiet"]], { onclick: () => like(hit.id) })));
+  get("hits").replaceChildren(...shown.map((hit) => imageTile(hit.id, [[hit.score.toFixed(3), "score"], [hit.label ?? ""], [hit.id, "quiet"]])));
   if (document.activeElement === document.body) get("hits-title").focus({ preventScroll: true }); // the tile that was clicked is gone
   if (prediction) {
     get("query-prediction").hidden = false;
@@ -182,7 +192,7 @@ async function browse() {
     if (number !== latest) return;
     if (images.length) get("name").placeholder = images[0].id;
     get("hits-title").textContent = total ? `${images.length.toLocaleString()} of ${count(total, "image")}: choose one` : "No image passes";
-    get("hits").replaceChildren(...images.map((image) => tile(image.id, [[image.label ?? ""], [image.id, "quiet"]], { onclick: () => like(image.id) })));
+    get("hits").replaceChildren(...images.map((image) => imageTile(image.id, [[image.label ?? ""], [image.id, "quiet"]])));
   } catch (problem) {
     if (number === latest) showNone(problem);
   }

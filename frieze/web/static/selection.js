@@ -2,6 +2,7 @@
 
 import { count, get, make, say } from "./dom.js";
 import * as labels from "./labels.js";
+import { gridOf, tilesOf } from "./tiles.js";
 
 const selected = new Set(); // ids
 const N_KEYS = 9;
@@ -22,6 +23,7 @@ export function begin() {
   get("label-back").addEventListener("click", () => label(null));
   get("undo").addEventListener("click", () => change({ action: "undo" }));
   get("redo").addEventListener("click", () => change({ action: "redo" }));
+  get("click-selects").addEventListener("change", () => document.body.classList.toggle("click-selects", get("click-selects").checked));
   get("select-all").addEventListener("click", () => select(shownTiles()));
   get("select-none").addEventListener("click", clear);
   showBar();
@@ -36,23 +38,24 @@ export function setColumn(name, names, isHeldOut) {
   showBar();
 }
 
-const known = () => [...new Set([...usual, ...Object.keys(labels.facts().columns[column] ?? {})])];
+export const known = () => [...new Set([...usual, ...Object.keys(labels.facts().columns[column] ?? {})])];
 
 const shownTiles = () => [...document.querySelectorAll("main section:not([hidden]) .tile")].filter((tile) => tile.offsetParent);
 
 function onClick(event) {
   const tile = event.target.closest?.(".tile");
   const selects = event.ctrlKey || event.metaKey || event.shiftKey || get("click-selects").checked;
-  if (!tile || !(selects || tile.closest("#teach"))) return;
+  const isKey = event.detail === 0; // Enter opens the image: the key that selects is X
+  if (!tile || isKey || tile.closest("dialog") || !(selects || tile.closest("#teach"))) return;
   event.preventDefault();
-  event.stopPropagation(); // a plain click on a tile of other views shows more like it
-  if (event.shiftKey && last?.isConnected && last.parentElement === tile.parentElement) selectRange(last, tile);
+  event.stopPropagation(); // a plain click on a tile of other views opens it
+  if (event.shiftKey && last?.isConnected && gridOf(last) === gridOf(tile)) selectRange(last, tile);
   else toggle(tile);
   last = tile;
 }
 
 function selectRange(from, to) {
-  const tiles = [...to.parentElement.querySelectorAll(".tile")];
+  const tiles = tilesOf(gridOf(to));
   const [first, end] = [tiles.indexOf(from), tiles.indexOf(to)].sort((a, b) => a - b);
   select(tiles.slice(first, end + 1));
 }
@@ -93,21 +96,26 @@ const KEYS = {
 
 function onKey(event) {
   if (event.target.matches("input, select, textarea") || document.querySelector("dialog[open]") || event.altKey) return;
-  if (event.ctrlKey || event.metaKey) return onControlKey(event);
+  if (event.ctrlKey || event.metaKey) {
+    onControlKey(event);
+    return;
+  }
   const number = Number(event.key);
   if (number >= 1 && number <= N_KEYS && known()[number - 1] !== undefined && (selected.size || focused())) label(known()[number - 1]);
   else if (KEYS[event.key]) KEYS[event.key]();
 }
 
-function onControlKey(event) {
+// Returns whether the key undoes or redoes.
+export function onControlKey(event) {
   const key = event.key.toLowerCase();
-  if (key !== "z" && key !== "y") return;
+  if (key !== "z" && key !== "y") return false;
   event.preventDefault();
   change({ action: key === "y" || event.shiftKey ? "redo" : "undo" });
+  return true;
 }
 
 function step(by) {
-  const tiles = [...(focused()?.parentElement.querySelectorAll(".tile") ?? [])];
+  const tiles = focused() ? tilesOf(gridOf(focused())) : [];
   tiles[tiles.indexOf(focused()) + by]?.focus();
 }
 
@@ -118,10 +126,14 @@ async function label(name) {
   const ids = targets();
   if (!ids.length) return say({ detail: "Select an image first: Ctrl and click, or the key x on one." });
   const at = focused();
-  if (!(await change({ ids, column, label: name, held_out: ids.filter(heldOut) }))) return;
+  if (!(await give(ids, name))) return;
   clear();
   if (at?.isConnected && ids.includes(at.title)) step(1);
 }
+
+// Labels images in the column of the bar; null takes the label back.
+export const give = (ids, name) => change({ ids, column, label: name, held_out: ids.filter(heldOut) });
+export const columnName = () => column;
 
 async function tag(action) {
   const name = get("tag-name").value.trim();
@@ -131,7 +143,7 @@ async function tag(action) {
 }
 
 // Whether the server stored it; what it refuses is shown.
-async function change(document) {
+export async function change(document) {
   say(null);
   try {
     await labels.change(document);
@@ -142,14 +154,18 @@ async function change(document) {
   }
 }
 
+function offer(lists, values) {
+  for (const list of lists) get(list).replaceChildren(...values.map((value) => make("option", { value })));
+}
+
 function showBar() {
   const { can_undo: canUndo, can_redo: canRedo, tags, is_writable: isWritable } = labels.facts();
   get("label-bar").hidden = isWritable === false;
   get("label-column").textContent = column === "label" ? "Label" : `Label in ${column}`;
   get("undo").disabled = !canUndo;
   get("redo").disabled = !canRedo;
-  get("label-names").replaceChildren(...known().map((value) => make("option", { value })));
-  get("tag-names").replaceChildren(...Object.keys(tags).map((value) => make("option", { value })));
+  offer(["label-names", "viewer-label-names"], known());
+  offer(["tag-names", "viewer-tag-names"], Object.keys(tags));
   const keys = known().slice(0, N_KEYS).map((name, place) => make("button", { type: "button", onclick: () => label(name) }, make("kbd", { textContent: place + 1 }), ` ${name}`));
   get("label-keys").replaceChildren(...keys);
   showSelected();

@@ -1,10 +1,11 @@
 // Teach: a head on a few examples ranks every image, asks about those that help most, and is kept.
 
 import { ask, send } from "./api.js";
-import { copy, count, get, make, percent, say, tile } from "./dom.js";
+import { copy, count, get, make, percent, say } from "./dom.js";
 import * as labels from "./labels.js";
 import { Pages } from "./pages.js";
 import { setColumn } from "./selection.js";
+import { imageTile } from "./tiles.js";
 
 const N_QUESTIONS = 12;
 const WAIT_MS = 300; // after an answer, for more of them
@@ -100,7 +101,7 @@ async function fetchRanked(start, n) {
 
 function toTile({ id, score, answer }) {
   const lines = score === undefined ? [[id, "quiet"]] : [[score.toFixed(3), "score"], [id, "quiet"]];
-  return tile(id, lines, { kind: answer ? "answered" : "" });
+  return imageTile(id, lines, { kind: answer ? "answered" : "" });
 }
 
 function showTaught({ classes, n_unsure: nUnsure, held_out: heldOut, of }) {

@@ -96,13 +96,20 @@ def test_a_chosen_file(page, hostile):
     assert ids(page)[0] == "blue/1.png"
 
 
+def like(page, image, grid="#hits"):
+    """Press "More like this" on the tile of an image."""
+    cell = page.locator(f"{grid} .cell").nth(ids(page, grid).index(image))
+    cell.hover()
+    cell.locator(".like").click()
+
+
 def test_click_through(page):
-    """A click shows what is like that image, and back goes back."""
-    page.click('.tile[title="red/2.png"]')
+    """What is like an image is shown by its second action, and back goes back."""
+    like(page, "red/2.png")
     wait_for_text(page, "#query-name", "red/2.png")
     wait_for_text(page, "#hits-title", "most similar")
     first = ids(page)[0]
-    page.click("#hits .tile")
+    like(page, first)
     wait_for_text(page, "#query-name", re.escape(first))
     page.go_back()
     wait_for_text(page, "#query-name", r"^red/2\.png$")
@@ -114,7 +121,7 @@ def test_click_through(page):
 def test_a_click_shows_the_best_first(page):
     """Whoever clicks far down sees the new results from their beginning."""
     page.set_viewport_size({"width": 390, "height": 400})
-    page.locator("#hits .tile").last.click()
+    like(page, ids(page)[-1])
     wait_for_text(page, "#hits-title", "most similar")
     assert page.evaluate("scrollY") == 0
 
@@ -123,7 +130,7 @@ def test_back_to_an_uploaded_image(page, hostile):
     """Back returns to an uploaded image, too, and Search starts again."""
     page.set_input_files("#file", hostile / "photos" / "blue" / "1.png")
     wait_for_text(page, "#hits-title", "most similar")
-    page.click('.tile[title="blue/2.png"]')
+    like(page, "blue/2.png")
     wait_for_text(page, "#query-name", r"^blue/2\.png$")
     page.go_back()
     wait_for_text(page, "#query-name", r"^1\.png$")
@@ -194,7 +201,8 @@ def test_names_are_no_markup(page):
     page.select_option("#label", HOSTILE)
     wait_for_text(page, "#label-count", "5 images")
     assert ids(page, "#class-grid") == [f"{HOSTILE}/{number}'\".png" for number in range(5)]
-    page.click("#class-grid .tile")
+    page.focus("#class-grid .tile")
+    page.keyboard.press("m")
     wait_for_text(page, "#query-name", "onerror")
     wait_for_text(page, "#hits-title", "most similar")
 
@@ -285,14 +293,14 @@ def test_mistakes(page):
 
 
 def test_keyboard(page):
-    """All of it works without a mouse: the first image is reached and opened by keys."""
+    """All of it works without a mouse: the first image is reached by keys, and M on it finds more like it."""
     page.focus("#hits .tile")
     first = ids(page)[0]
-    page.keyboard.press("Enter")
+    page.keyboard.press("m")
     wait_for_text(page, "#query-name", re.escape(first))
     page.wait_for_function("() => document.activeElement.id === 'hits-title'")
     second = ids(page)[0]
-    for key in ("Tab", "Tab", "Tab", "Enter"):  # past the two copies
+    for key in ("Tab", "Tab", "Tab", "m"):  # past the two copies
         page.keyboard.press(key)
     wait_for_text(page, "#query-name", re.escape(second))
 
@@ -308,6 +316,8 @@ def test_map_by_keys(page):
     page.keyboard.press("+")
     shown = wait_for_text(page, "#hover figcaption", "png$").split(": ")[1]
     page.keyboard.press("Enter")
+    wait_for_text(page, "#viewer-title", re.escape(shown))
+    page.keyboard.press("m")
     wait_for_text(page, "#query-name", re.escape(shown))
 
 

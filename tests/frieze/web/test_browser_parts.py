@@ -49,7 +49,8 @@ def natural_size(page, selector):
 
 def test_query(page):
     """The query is the part, and beside it stands its image, twice as wide; hits are parts."""
-    page.locator("#hits .tile").first.click()
+    page.locator("#hits .tile").first.focus()
+    page.keyboard.press("m")
     page.wait_for_selector("#query-whole:not([hidden])")
     width, height = natural_size(page, "#whole-image")
     part = natural_size(page, "#query-image")

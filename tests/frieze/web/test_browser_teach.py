@@ -114,7 +114,7 @@ def test_by_touch(page, labels):
     page.click("#select-none")
     page.uncheck("#click-selects")
     page.click(tile("blue/1.png"))
-    wait_for(page, "#hits-title", "most similar")
+    wait_for(page, "#viewer-title", r"^blue/1\.png$")
     assert stored(labels) == {}
 
 

@@ -28,7 +28,7 @@ def ids(page):
 
 
 def test_words(opened, text_world):
-    """Words are looked for, a click on a hit looks for what is like it, and back returns to the words."""
+    """Words are looked for, M on a hit looks for what is like it, and back returns to the words."""
     opened.fill("#text", "a red bird|-blue")
     opened.press("#text", "Enter")
     opened.wait_for_function("() => /most similar/.test(document.querySelector('#hits-title').textContent)")
@@ -36,7 +36,8 @@ def test_words(opened, text_world):
     assert ids(opened) == [hit["id"] for hit in expected["hits"]]
     assert opened.is_hidden("#query-image")
     first = ids(opened)[0]
-    opened.click("#hits .tile")
+    opened.focus("#hits .tile")
+    opened.keyboard.press("m")
     opened.wait_for_function("(id) => document.querySelector('#query-name').textContent === id", arg=first)
     assert opened.input_value("#text") == ""
     opened.go_back()

@@ -18,8 +18,11 @@ CALLS = (
     "POST /crop",
     "GET /thumbnail",
     "GET /picture",
+    "GET /original",
+    "GET /exif",
     "GET /image",
     "GET /images",
+    "GET /facets",
 )
 CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
 CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "POST /heads")
