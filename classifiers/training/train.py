@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frieze.classifiers.conformal import HeldOut
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, count_constant, load_or_stream, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, few_shot_figures, interval_groups, split_stratified
+from frieze.classifiers.familiarity import Familiarity, choose_references
 from frieze.classifiers.metrics import abstention, report, score
 from frieze.classifiers.registry import Classifier, kind_of_head
 from frieze.classifiers.storage.head_folder import check_head, finish_head, write_model
@@ -19,7 +21,7 @@ from frieze.classifiers.training.fit import HeadConfig, MemoryBudget, find_thres
 from frieze.classifiers.training.hyperparameters import Tuned
 from frieze.classifiers.training.notes import notes_on_folds, notes_on_interval, notes_on_split, split_gaps
 from frieze.classifiers.training.start_weights import check_start, describe_start
-from frieze.core import Floats, Rows, new_folder, peak_memory
+from frieze.core import Floats, Rows, Strings, new_folder, peak_memory
 from frieze.features import Features
 
 
@@ -66,20 +68,29 @@ def train_head(
     if draws and split_config.shots:
         others = [_accuracy(config, features, examples, draw, groups) for draw in draws]
         figures["shots"] = few_shot_figures(split_config.shots, [figures["accuracy"], *others])
-    if config.precision is not None:
-        threshold = find_threshold(tuned, config.precision)
-        figures["abstain"] = abstention(probabilities, held_out.labels, classifier.classes, config.precision, threshold)
+    figures |= _abstention(config, tuned, probabilities, held_out.labels, classifier.classes)
     if groups is not None:
         figures["naive_accuracy"] = _ungrouped_accuracy(config, split_config, features, examples)
     with new_folder(out, replace=force) as folder:
-        model = write_model(folder, classifier)
+        model = write_model(folder, classifier, familiarity=_familiarity(features, examples, split, train.rows))
         unused = np.setdiff1d(whole.fit_and_validation, split.fit_and_validation)
-        write_split(folder, examples, split, unused, groups=groups)
+        predicted = HeldOut.of(probabilities, held_out.labels, classifier.classes)
+        write_split(folder, examples, split, unused, groups=groups, held_out=predicted)
         figures |= {"peak_memory_bytes": peak_memory(), "seconds": time.perf_counter() - started}
         head_json = describe_head(features, figures, config.to_json(), split=split_config.to_json(split), model=model)
         full_report = figures | report(probabilities, held_out, classes=classifier.classes)
         finish_head(folder, head_json, full_report, write_page)
     return figures | {"out": str(out)}
+
+
+def _abstention(
+    config: HeadConfig, tuned: Tuned, probabilities: Floats, labels: Strings, classes: Strings
+) -> dict[str, Any]:
+    """Return the field `abstain` of a head that abstains."""
+    if config.precision is None:
+        return {}
+    threshold = find_threshold(tuned, config.precision)
+    return {"abstain": abstention(probabilities, labels, classes, config.precision, threshold)}
 
 
 def _ungrouped_accuracy(config: HeadConfig, split_config: SplitConfig, features: Features, examples: Examples) -> float:
@@ -119,6 +130,11 @@ def _load_train(config: HeadConfig, features: Features, examples: Examples, spli
 def _test_probabilities(classifier: Classifier, features: Features, examples: Examples, split: Split) -> Floats:
     """Predict the test rows, streamed from the table: float32 [n, C]."""
     return map_rows(classifier.probabilities, EmbeddingRows(features, examples.rows[split.test]))
+
+
+def _familiarity(features: Features, examples: Examples, split: Split, train: Embeddings) -> Familiarity:
+    chosen = choose_references(examples.labels[split.fit_and_validation], features.spec.dim)
+    return Familiarity.fit(train[chosen], EmbeddingRows(features, examples.rows[split.test]))
 
 
 def _training_gaps(

@@ -163,6 +163,42 @@ def _finetune(document: Document) -> Iterator[str]:
 
 def _predict(document: Document) -> Iterator[str]:
     yield f"{counted(document['rows'], 'prediction')} in {document['out']}."
+    yield from _prediction_sets(document["prediction_sets"])
+
+
+def _prediction_sets(sets: Document | None) -> Iterator[str]:
+    if sets:
+        yield (
+            f"Sets of {sets['mean_size']:.2f} classes on average, {sets['n_single']:,} of one; of"
+            f" {counted(sets['n_held_out'], 'held-out image')} they hold the label of {_percent(sets['coverage'])}."
+        )
+    if sets and sets["pooled_classes"]:
+        names = shorten([repr(name) for name in sets["pooled_classes"]])
+        yield f"Too few held-out images for a threshold of their own, that of all is used: {names}."
+
+
+def _drift(document: Document) -> Iterator[str]:
+    bins = document["familiarity"]
+    more = "less" if sum(bins[:5]) > sum(bins[5:]) else "more"
+    reasons = [text.format(more=more) for name, text in _DRIFTS.items() if document[name]["is_different"]]
+    images = counted(document["rows"], "image")
+    verdict = " and ".join(reasons) if reasons else "No drift found"
+    yield f"{verdict[0].upper()}{verdict[1:]}: {images} against {document['n_held_out']:,} held-out ones."
+    share = _percent(document["unfamiliar_share"])
+    yield f"Less familiar than 95 % of the held-out images: {document['n_unfamiliar']:,}, {share} (5 % without drift)."
+    distance = document["class_test"]["statistic"]
+    first = document["classes"][0]
+    yield (
+        f"Predicted classes differ for {_percent(distance)}, most {first['class']!r}:"
+        f" {_percent(first['held_out_share'])} of the held-out images, {_percent(first['share'])} now."
+    )
+    yield f"Least familiar: {shorten([one['id'] for one in document['least_familiar']])}."
+
+
+_DRIFTS = {
+    "familiarity_test": "the images are {more} like the training images than held-out ones are",
+    "class_test": "the predicted classes have other shares",
+}
 
 
 def _duplicates(document: Document) -> Iterator[str]:
@@ -340,6 +376,7 @@ _SUMMARIES: dict[str, Callable[[Document], Iterator[str]]] = {
     "compare": _compare,
     "map": _map,
     "neighbours": _neighbours,
+    "drift": _drift,
     "export": _export,
     "label": _label,
     "train": _train,
