@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network, StartWeights
+from frieze.classifiers.conformal import prediction_sets
 from frieze.classifiers.data.embedding_rows import PooledFeatures
 from frieze.classifiers.data.source_groups import CUT_FROM, count_divided, cut_columns, join_groups, number_wholes
 from frieze.classifiers.data.splits import SplitConfig
@@ -106,6 +107,7 @@ __all__ = [
     "open_start",
     "predict_features",
     "prediction_columns",
+    "prediction_sets",
     "read_head_json",
     "read_labels_from",
     "read_report",

@@ -16,8 +16,7 @@ import numpy as np
 import frieze
 from benchmarks.embedding.accuracy import embed as embed_set
 from benchmarks.tables import run_passages, show
-from frieze.classifiers import Head, measure_drift
-from frieze.classifiers.conformal import prediction_sets
+from frieze.classifiers import Head, measure_drift, prediction_sets
 from frieze.core import Rows
 from frieze.features import Features
 
@@ -26,14 +25,18 @@ CONFIDENCES = (0.9, 0.95)
 N_SPLITS, NEW_SHARE = 20, 0.3
 
 
+def write_labels(path: Path, table: Features, rows: Rows) -> None:
+    """Write the labels of some rows of a table to a CSV file."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("id", "label"), *zip(table.ids[rows], table.labels[rows], strict=True)])
+
+
 def train_on_part(table: Features, folder: Path, seed: int) -> tuple[Head, Rows]:
     """Train a head on 70 % of a table; return it, and the row numbers of the other images."""
     rng = np.random.default_rng(seed)
     is_new = rng.random(len(table)) < NEW_SHARE
     labels = folder / "labels.csv"
-    with labels.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerows([("id", "label"), *zip(table.ids[~is_new], table.labels[~is_new], strict=True)])
+    write_labels(labels, table, np.flatnonzero(~is_new))
     frieze.train(table.path, out=folder / "head", labels=labels, label="label", seed=seed, force=True)
     return frieze.open_head(folder / "head"), np.flatnonzero(is_new)
 
@@ -88,12 +91,12 @@ def _drift_rows(folder: Path) -> Iterator[list[object]]:
         }
         for seed in range(N_SPLITS):
             train_on_part(table, folder, seed)
-            for images, found in results.items():
-                found.append(measure_drift(folder / "head", tables.get(images, table)))
-        for images, found in results.items():
-            tests = [[one[test]["is_different"] for one in found] for test in ("familiarity_test", "class_test")]
-            shares = [one["unfamiliar_share"] for one in found]
-            n_found = sum(one["has_drifted"] for one in found)
+            for images, drifts in results.items():
+                drifts.append(measure_drift(folder / "head", tables.get(images, table)))
+        for images, drifts in results.items():
+            tests = [[one[test]["is_different"] for one in drifts] for test in ("familiarity_test", "class_test")]
+            shares = [one["unfamiliar_share"] for one in drifts]
+            n_found = sum(one["has_drifted"] for one in drifts)
             yield [name, images, n_found, *map(sum, tests), f"{100 * np.mean(shares):.1f} %"]
 
 

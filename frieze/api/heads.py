@@ -39,6 +39,7 @@ def train(
     dropout: float | str | None = None,
     epochs: int | str | None = None,
     patience: int | str | None = None,
+    learning_curve: bool = False,
     max_memory: str | int | None = None,
     seed: int | str | None = None,
     force: bool = False,
@@ -68,6 +69,8 @@ def train(
         dropout: For `keras`: dropout rate, in [0, 1); 0 by default.
         epochs: For `keras`: maximum number of epochs; 100 by default.
         patience: For `keras`: early stopping: epochs without a gain on validation images; 5 by default.
+        learning_curve: Fit heads on an eighth, a quarter and a half of the training images, too, and forecast what
+            twice and four times as many would bring.
         max_memory: Memory limit of the process, such as `4GB`: embeddings that do not fit are streamed in passes. By
             default half of the free memory, for the embeddings alone.
         seed: Seed of the split and every other random choice; 0 by default.
@@ -84,7 +87,13 @@ def train(
 
 
 def _train(
-    features: str | Path, *, out: str | Path, max_memory: str | int | None, force: bool, **given: Any
+    features: str | Path,
+    *,
+    out: str | Path,
+    learning_curve: bool,
+    max_memory: str | int | None,
+    force: bool,
+    **given: Any,
 ) -> dict[str, Any]:
     import frieze.classifiers
 
@@ -102,7 +111,9 @@ def _train(
         memory_bytes=None if max_memory is None else core.parse_size(max_memory),
         start=_open_start(options.start_from, table),
     )
-    split = frieze.classifiers.SplitConfig(options.test_size, options.seed, column=options.split, shots=options.shots)
+    split = frieze.classifiers.SplitConfig(
+        options.test_size, options.seed, column=options.split, shots=options.shots, has_curve=learning_curve
+    )
     split = split_by_group(split, table, head_path, group=options.group)
     with terminal.spinner("Training"):
         document = frieze.classifiers.train_head(

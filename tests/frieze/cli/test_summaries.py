@@ -246,6 +246,6 @@ def test_prediction_sets_say_what_they_hold():
     sets = {"mean_size": 1.5, "n_single": 6, "n_held_out": 40, "coverage": 0.95, "pooled_classes": ["cow"]}
     assert summarize("predict", {"rows": 10, "out": "p.csv", "prediction_sets": sets}) == [
         "10 predictions in p.csv.",
-        "Sets of 1.50 classes on average, 6 of one; of 40 held-out images they hold the label of 95 %.",
+        "Sets of 1.50 classes on average, 6 of one; they hold the label of 95 % of 40 held-out images.",
         "Too few held-out images for a threshold of their own, that of all is used: 'cow'.",
     ]
