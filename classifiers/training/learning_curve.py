@@ -197,7 +197,8 @@ class _Errors:
 
     def _average(self, errors: Floats, counts: Rows) -> Floats:
         """Average the errors of all draws within each point, each counted so often."""
-        means: Floats = np.add.reduceat(errors * counts, self._starts) / np.array(self._n_draws, np.float32)
+        sums = np.add.reduceat(errors * counts, self._starts)
+        means: Floats = (sums / self._n_draws).astype(np.float32)
         return means
 
 
