@@ -4,14 +4,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from frieze.classifiers.config import SCHEDULES, FinetuneConfig, Network, StartWeights
+from frieze.classifiers.conformal import prediction_sets
 from frieze.classifiers.data.embedding_rows import PooledFeatures
 from frieze.classifiers.data.source_groups import CUT_FROM, count_divided, cut_columns, join_groups, number_wholes
 from frieze.classifiers.data.splits import SplitConfig
 from frieze.classifiers.evaluation.compare import compare_heads
 from frieze.classifiers.evaluation.compare_backbones import score_labelled, score_unlabelled
+from frieze.classifiers.evaluation.drift import measure_drift
 from frieze.classifiers.evaluation.evaluate import evaluate_head
-from frieze.classifiers.evaluation.predict import check_predictions, predict_features, prediction_columns
+from frieze.classifiers.evaluation.predict import (
+    ExtraColumns,
+    check_predictions,
+    predict_features,
+    prediction_columns,
+)
 from frieze.classifiers.evaluation.retrieval import evaluate_retrieval
+from frieze.classifiers.familiarity import UNFAMILIAR
 from frieze.classifiers.finetuning.devices import Devices
 from frieze.classifiers.finetuning.finetune import CHECKPOINT, FinetuneContext, finetune_head
 from frieze.classifiers.finetuning.warm_start import check_images, check_memory
@@ -50,9 +58,11 @@ __all__ = [
     "N_NEIGHBOURS",
     "SCHEDULES",
     "SURE",
+    "UNFAMILIAR",
     "Answers",
     "ClassVectors",
     "Devices",
+    "ExtraColumns",
     "FinetuneConfig",
     "FinetuneContext",
     "Head",
@@ -89,6 +99,7 @@ __all__ = [
     "grouped_accuracy_interval",
     "join_groups",
     "make_zero_shot_head",
+    "measure_drift",
     "name_head",
     "notes_on_labels",
     "number_wholes",
@@ -96,6 +107,7 @@ __all__ = [
     "open_start",
     "predict_features",
     "prediction_columns",
+    "prediction_sets",
     "read_head_json",
     "read_labels_from",
     "read_report",

@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from frieze.api.auditing import audit
     from frieze.api.exporting import export
     from frieze.api.finetuning import finetune
-    from frieze.api.heads import compare, evaluate, predict, train
+    from frieze.api.heads import compare, evaluate, train
     from frieze.api.labelling import label
     from frieze.api.looking import look
     from frieze.api.mapping import map  # noqa: A004  the command's own name
     from frieze.api.neighbours import neighbours
+    from frieze.api.predicting import drift, predict
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
     from frieze.api.tables import backbones, cache, embed, import_vectors, info, verify
@@ -35,6 +36,7 @@ __all__ = [
     "backbones",
     "cache",
     "compare",
+    "drift",
     "duplicates",
     "embed",
     "evaluate",
@@ -61,7 +63,8 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("HubLayer", "ImageEmbedder", "as_backbone"), "frieze.embedder"),
     "InputError": "frieze.core",
-    **dict.fromkeys(("compare", "evaluate", "predict", "train"), "frieze.api.heads"),
+    **dict.fromkeys(("compare", "evaluate", "train"), "frieze.api.heads"),
+    **dict.fromkeys(("drift", "predict"), "frieze.api.predicting"),
     **dict.fromkeys(("duplicates", "index", "search"), "frieze.api.searching"),
     "audit": "frieze.api.auditing",
     "export": "frieze.api.exporting",

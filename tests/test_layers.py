@@ -39,8 +39,8 @@ SHELVES = {
     "frieze.embedder": "images sources backbones in_graph engines job image_embedder cluster embed dry_run",
     "frieze.indexing": "storage filters faiss_layer stored_index stored_rows duplicates neighbours build",
     "frieze.classifiers": (
-        "config data solver calibration kinds metrics registry storage training teaching estimator evaluation"
-        " label_audit finetuning"
+        "config data solver calibration conformal familiarity kinds metrics registry storage training teaching"
+        " estimator evaluation label_audit finetuning"
     ),
     "frieze": "search_document terminal reports web api cli",
 }

@@ -1,13 +1,18 @@
 """Predictions for a whole table, streamed to a file, in this process or on a Ray cluster."""
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from frieze.classifiers.conformal import prediction_sets
+from frieze.classifiers.familiarity import UNFAMILIAR
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.core import (
     Floats,
@@ -25,8 +30,28 @@ _COLUMNS = ("id", "prediction", "probability")
 _ABSTAINED = "abstained"
 """Column: whether the head abstains from this prediction."""
 
+_FAMILIARITY = "familiarity"
+"""Column: the share of the head's held-out images that are no more similar to its training images."""
+
+_SET = "prediction_set"
+"""Column: the classes that hold the label with the stated probability, the likeliest first."""
+
 _SCORE = "score_"
 """Prefix of the columns of scores."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExtraColumns:
+    """Columns that are asked for beside prediction and probability.
+
+    Attributes:
+        scores: Whether to add `score_CLASS` (float32) for each class, in the order of the head's classes.
+        confidence: Add `prediction_set` (list of class names): sets that hold the label of this share of images like
+            the held-out ones, in (0, 1). None for no such column.
+    """
+
+    scores: bool = False
+    confidence: float | None = None
 
 
 def predict_features(
@@ -34,7 +59,7 @@ def predict_features(
     features: Features,
     out: Path | None,
     *,
-    scores: bool = False,
+    extra: ExtraColumns = ExtraColumns(),
     force: bool = False,
     ray: str | None = None,
 ) -> dict[str, Any]:
@@ -44,18 +69,23 @@ def predict_features(
         path: The folder of the head.
         features: The table, of the head's backbone; it is read in batches.
         out: The file, Parquet, CSV or JSON lines by its suffix: `id`, `prediction` (a class name), `probability`
-            (float32), and where the head abstains below a threshold `abstained` (bool); rows as in the table. None
-            to return them.
-        scores: Whether to add a column `score_CLASS` (float32) for each class, in the order of the head's classes.
+            (float32), where the head abstains below a threshold `abstained` (bool), `familiarity` (float32) where it
+            knows its training images; rows as in the table. None to return them.
+        extra: Columns that are asked for.
         force: Replace predictions at `out`; any other file is kept.
         ray: `auto` or the address of a Ray cluster, whose machines predict part by part; None for this process.
 
     Returns:
         `rows` predicted, `failed` (0: a stored row can't fail), `out` (absolute) or `predictions` (a dict a row, of
         these columns), and `stale` (None, or the command to type if the head's table has changed since it was trained).
+        `n_unfamiliar`: rows with a familiarity below .05, None where the head does not know it; `prediction_sets`, with
+        a confidence: `confidence`, `coverage` and `n_held_out` (of held-out images, by cross-validation), `mean_size`
+        and `n_single` of the predicted sets, and `pooled_classes`, whose held-out images are too few for their own
+        threshold.
 
     Raises:
-        InputError: There is no such cluster, or one of its machines can't see the head or the table.
+        InputError: There is no such cluster, or one of its machines can't see the head or the table; or the head has
+            too few held-out images for that confidence.
         FeatureFileError: `out` can't be written or is another file, or the head or the table is broken.
         MismatchError: The table is of another backbone.
     """
@@ -64,20 +94,55 @@ def predict_features(
         check_predictions(out, force=force)
     head = open_head(path)
     check_backbone(head, features)
-    tables = (
-        predictions(head, features, scores=scores)
-        if ray is None
-        else predictions_on_ray(ray, head.path, features, scores=scores)
-    )
+    counts = _Counts(head, extra)
+    tables = predictions(head, features, extra) if ray is None else predictions_on_ray(ray, head.path, features, extra)
     with contextlib.closing(tables):  # disconnects from the cluster at once
+        counted = counts.counting(tables)
         if out is not None:
-            write_table_file(out, prediction_schema(head, scores=scores), tables)
+            write_table_file(out, prediction_schema(head, extra), counted)
         result = (
-            {"predictions": [row for table in tables for row in table.to_pylist()]}
+            {"predictions": [row for table in counted for row in table.to_pylist()]}
             if out is None
             else {"out": str(out)}
         )
-    return {"rows": len(features), "failed": 0, "stale": head.staleness()} | result
+    return {"rows": len(features), "failed": 0, "stale": head.staleness()} | counts.to_json() | result
+
+
+class _Counts:
+    """Counts of predictions that are written."""
+
+    def __init__(self, head: Head, extra: ExtraColumns) -> None:
+        self._head, self._confidence = head, extra.confidence
+        self._n_rows = self._n_unfamiliar = self._n_single = self._n_in_sets = 0
+        self._of_held_out: dict[str, Any] = {}
+        if extra.confidence is not None:
+            head.check_sets(extra.confidence)  # before anything is predicted
+            self._of_held_out = {
+                "confidence": extra.confidence,
+                "coverage": head.held_out.coverage(head.classes, extra.confidence),
+                "n_held_out": len(head.held_out.labels),
+                "pooled_classes": head.held_out.pooled(head.classes, extra.confidence),
+            }
+
+    def counting(self, tables: Generator[pa.Table]) -> Generator[pa.Table]:
+        """Yield the tables, and count their rows."""
+        for table in tables:
+            self._n_rows += len(table)
+            if _FAMILIARITY in table.column_names:
+                self._n_unfamiliar += int(np.sum(table[_FAMILIARITY].to_numpy() < UNFAMILIAR))
+            if _SET in table.column_names:
+                sizes = pc.list_value_length(table[_SET]).to_numpy()
+                self._n_single += int(np.sum(sizes == 1))
+                self._n_in_sets += int(sizes.sum())
+            yield table
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields `n_unfamiliar` and `prediction_sets`."""
+        sizes = {"n_single": self._n_single, "mean_size": self._n_in_sets / max(1, self._n_rows)}
+        return {
+            "n_unfamiliar": None if self._head.familiarity is None else self._n_unfamiliar,
+            "prediction_sets": self._of_held_out | sizes if self._of_held_out else None,
+        }
 
 
 def check_predictions(out: Path, *, force: bool) -> None:
@@ -95,23 +160,43 @@ def check_predictions(out: Path, *, force: bool) -> None:
 
 def _are_predictions(names: list[str]) -> bool:
     n_columns = len(_COLUMNS)
-    others = [name for name in names[n_columns:] if name != _ABSTAINED]
+    others = [name for name in names[n_columns:] if name not in {_ABSTAINED, _FAMILIARITY, _SET}]
     return tuple(names[:n_columns]) == _COLUMNS and all(name.startswith(_SCORE) for name in others)
 
 
-def prediction_schema(head: Head, *, scores: bool) -> pa.Schema:
-    """Return the columns: id, prediction, probability, `abstained` where the head abstains, and scores."""
+def prediction_schema(head: Head, extra: ExtraColumns) -> pa.Schema:
+    """Return the columns: id, prediction, probability, what the head knows beside them, and what is asked for."""
     fields = list(zip(_COLUMNS, (pa.string(), pa.string(), pa.float32()), strict=True))
     fields += [] if head.threshold is None else [(_ABSTAINED, pa.bool_())]
-    fields += [(f"{_SCORE}{name}", pa.float32()) for name in head.classes] if scores else []
+    fields += [] if head.familiarity is None else [(_FAMILIARITY, pa.float32())]
+    fields += [] if extra.confidence is None else [(_SET, pa.list_(pa.string()))]
+    fields += [(f"{_SCORE}{name}", pa.float32()) for name in head.classes] if extra.scores else []
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 
-def predictions(head: Head, features: Features, *, scores: bool) -> Generator[pa.Table]:
+def predictions(head: Head, features: Features, extra: ExtraColumns) -> Generator[pa.Table]:
     """Yield predictions batch by batch, in the table's order."""
-    schema = prediction_schema(head, scores=scores)
+    schema = prediction_schema(head, extra)
+    thresholds = None if extra.confidence is None else head.held_out.thresholds(head.classes, extra.confidence)
     for ids, embeddings in features.batches():
-        yield _to_table(ids, head.probabilities(embeddings), head, schema)
+        probabilities = head.probabilities(embeddings)
+        columns = [pa.array(ids, pa.string()), *prediction_columns(head, probabilities).values()]
+        if head.familiarity is not None:
+            columns.append(pa.array(head.familiarity.of(embeddings), pa.float32()))
+        if thresholds is not None:
+            columns.append(_name_sets(head.classes, probabilities, thresholds))
+        columns += [pa.array(of_class, pa.float32()) for of_class in probabilities.T]
+        yield pa.Table.from_arrays(columns[: len(schema)], schema=schema)
+
+
+def _name_sets(classes: Strings, probabilities: Floats, thresholds: Floats) -> pa.Array:
+    """Return the names in the set of each row, the likeliest first."""
+    is_in = prediction_sets(probabilities, thresholds)
+    rows, codes = np.nonzero(is_in)
+    order = np.lexsort((-probabilities[rows, codes], rows))
+    ends = np.cumsum(is_in.sum(axis=1), dtype=np.int32)
+    names = pa.array(classes[codes[order]], pa.string())
+    return pa.ListArray.from_arrays(np.concatenate([np.zeros(1, np.int32), ends]), names)
 
 
 def prediction_columns(head: Head, probabilities: Floats) -> dict[str, pa.Array]:
@@ -127,13 +212,7 @@ def prediction_columns(head: Head, probabilities: Floats) -> dict[str, pa.Array]
     return columns if head.threshold is None else columns | {_ABSTAINED: pa.array(highest < head.threshold)}
 
 
-def _to_table(ids: Strings, probabilities: Floats, head: Head, schema: pa.Schema) -> pa.Table:
-    columns = [pa.array(ids, pa.string()), *prediction_columns(head, probabilities).values()]
-    scores = [pa.array(of_class, pa.float32()) for of_class in probabilities.T]
-    return pa.Table.from_arrays([*columns, *scores][: len(schema)], schema=schema)
-
-
-def predictions_on_ray(address: str, path: Path, features: Features, *, scores: bool) -> Generator[pa.Table]:
+def predictions_on_ray(address: str, path: Path, features: Features, extra: ExtraColumns) -> Generator[pa.Table]:
     """Predict the parts of a table on a Ray cluster.
 
     Parts that are ready early wait for their turn, so at most two parts a core are in memory.
@@ -142,7 +221,7 @@ def predictions_on_ray(address: str, path: Path, features: Features, *, scores: 
         address: `auto`, or the cluster's address.
         path: The folder of the head.
         features: The table.
-        scores: Whether to add each class's probability.
+        extra: Columns that are asked for.
 
     Yields:
         The predictions of each part, in the table's order.
@@ -151,15 +230,15 @@ def predictions_on_ray(address: str, path: Path, features: Features, *, scores: 
         InputError: There is no such cluster, or one of its machines can't see the head or the table.
     """
     with connect_to_ray(address) as ray:
-        yield from run_on_cluster(ray, _predict_part, (path, scores), ((part,) for part in features.split()))
+        yield from run_on_cluster(ray, _predict_part, (path, extra), ((part,) for part in features.split()))
 
 
-def _predict_part(head: tuple[Path, bool], features: Features) -> pa.Table:
-    path, scores = head
+def _predict_part(head: tuple[Path, ExtraColumns], features: Features) -> pa.Table:
+    path, extra = head
     for needed in (path, features.path):
         if not needed.exists():
             raise not_visible_error(needed, "head and table")
-    return pa.concat_tables(predictions(_open_head_once(path), features, scores=scores))
+    return pa.concat_tables(predictions(_open_head_once(path), features, extra))
 
 
 @functools.cache

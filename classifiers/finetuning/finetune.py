@@ -17,9 +17,11 @@ import numpy as np
 
 from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.config import FinetuneConfig
+from frieze.classifiers.conformal import HeldOut
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows, match_width
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, interval_groups
+from frieze.classifiers.familiarity import Familiarity, choose_references
 from frieze.classifiers.finetuning.devices import FLOAT32, Devices
 from frieze.classifiers.finetuning.head_layers import to_head, to_layers
 from frieze.classifiers.finetuning.inputs import CHUNK, CachedActivations, Images, Inputs, Read, augmentation, batches
@@ -32,7 +34,7 @@ from frieze.classifiers.storage.head_folder import BACKBONE_NAME, Head, check_he
 from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.split_file import write_split
 from frieze.classifiers.training.notes import notes_on_interval, notes_on_split, split_gaps
-from frieze.core import Floats, ModelError, Rows, counted, format_size, import_keras, new_folder, shorten
+from frieze.core import Floats, ModelError, Rows, counted, format_size, import_keras, new_folder, shorten, unit_rows
 from frieze.features import BackboneSpec, Features
 
 _LOG = logging.getLogger("frieze")
@@ -137,21 +139,21 @@ def finetune_head(
     head = to_head(layers, initial_head) if is_better else probe.classifier
     if is_better:
         _calibrate(head, context, data)
-    test = _embed(context, examples.rows[split.test])
-    probabilities, held_out = head.probabilities(test), examples.take(split.test)
-    figures = _figures(head, context.backbone, data, progress)
+    test, held_out = _embed(context, examples.rows[split.test]), examples.take(split.test)
+    probabilities = head.probabilities(test)
+    figures = _figures(head, context.backbone, data, progress, devices)
     figures |= score(probabilities, held_out.labels, classes=head.classes, groups=data.test_groups)
-    figures |= {"training_precision": devices.policy, "n_replicas": devices.n_replicas, "notes": _notes_on_others(data)}
-    figures["notes"] += _notes(figures, is_new=config.hidden is not None) + notes_on_split(figures, split.method)
-    figures["notes"] += notes_on_interval(data.test_groups)
+    notes = _notes_on_others(data) + _notes(figures, is_new=config.hidden is not None)
+    figures["notes"] = notes + notes_on_split(figures, split.method) + notes_on_interval(data.test_groups)
     with new_folder(out, replace=force) as folder:
         spec = context.save(folder / BACKBONE_NAME)
-        model = write_model(folder, head)
-        write_split(folder, examples, split, unused, groups=groups)
+        model = write_model(folder, head, familiarity=_familiarity(context, data, test))
+        predicted = HeldOut.of(probabilities, held_out.labels, head.classes)
+        write_split(folder, examples, split, unused, groups=groups, held_out=predicted)
         figures["seconds"] = time.perf_counter() - started
         head_json = _head_json(data, figures, spec, config, context.options) | {"model": model}
-        full_report = figures | report(probabilities, held_out, classes=head.classes)
-        finish_head(folder, head_json, full_report, context.write_page)
+        of_test = report(probabilities, held_out, classes=head.classes)
+        finish_head(folder, head_json, figures | of_test, context.write_page)
     return figures | {"out": str(out)}
 
 
@@ -266,7 +268,17 @@ def _embed(context: FinetuneContext, rows: Rows) -> Floats:
     return np.concatenate(embeddings).astype(np.float32)
 
 
-def _figures(head: Classifier, backbone: TrainableBackbone, data: _Data, progress: TrainingState) -> dict[str, Any]:
+def _familiarity(context: FinetuneContext, data: _Data, test: Floats) -> Familiarity:
+    """Measure the held-out images, whose embeddings these are, against training images."""
+    rows, labels = data.examples.rows, data.examples.labels
+    fitted = data.split.fit_and_validation
+    references = _embed(context, rows[fitted[choose_references(labels[fitted], test.shape[1])]])
+    return Familiarity.fit(unit_rows(references), unit_rows(test))
+
+
+def _figures(
+    head: Classifier, backbone: TrainableBackbone, data: _Data, progress: TrainingState, devices: Devices
+) -> dict[str, Any]:
     probe = data.probe_scores
     names = ("accuracy", "confidence_interval", "macro_f1", "expected_calibration_error")
     gaps = split_gaps(data.examples, data.split)
@@ -283,6 +295,8 @@ def _figures(head: Classifier, backbone: TrainableBackbone, data: _Data, progres
         "history": progress.history,
         "unfrozen": backbone.free,
         "n_unfrozen": backbone.n_free,
+        "training_precision": devices.policy,
+        "n_replicas": devices.n_replicas,
         "fit_seconds": sum(epoch.get("seconds", 0.0) for epoch in progress.history),
     }
 

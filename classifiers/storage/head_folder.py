@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.familiarity import Familiarity
 from frieze.classifiers.kinds.linear import LinearWeights, PipelineHead
 from frieze.classifiers.registry import HEADS, Classifier
 from frieze.classifiers.storage.head_json import (
@@ -21,13 +23,15 @@ from frieze.classifiers.storage.head_json import (
     read_head_json,
     retrain_command,
 )
-from frieze.classifiers.storage.split_file import SPLIT_NAME
+from frieze.classifiers.storage.split_file import SPLIT_NAME, read_held_out
 from frieze.core import (
     FeatureFileError,
     Floats,
+    InputError,
     MismatchError,
     Strings,
     TablePath,
+    check_files,
     check_holds_only,
     check_writable,
     hash_file,
@@ -40,12 +44,20 @@ from frieze.core import (
 )
 from frieze.features import BackboneSpec, Features, check_same_backbone, read_manifest
 
-REPORT_NAME, WEIGHTS_NAME = "report.json", "weights.npz"
+REPORT_NAME, WEIGHTS_NAME, FAMILIARITY_NAME = "report.json", "weights.npz", "familiarity.npz"
 
 BACKBONE_NAME = "saved_model"
 """Folder of the backbone that was fine-tuned with a head."""
 
-_FILES = {NAME, SPLIT_NAME, REPORT_NAME, WEIGHTS_NAME, "report.html", *(kind.file_name for kind in HEADS.values())}
+_FILES = {
+    NAME,
+    SPLIT_NAME,
+    REPORT_NAME,
+    WEIGHTS_NAME,
+    FAMILIARITY_NAME,
+    "report.html",
+    *(kind.file_name for kind in HEADS.values()),
+}
 
 _FOLDERS = {BACKBONE_NAME}
 """Files and folders of a head; frieze.api writes the HTML report."""
@@ -59,6 +71,7 @@ class Head:
         document: The fields of head.json.
         spec: The backbone of its embeddings.
         classes: The names of the C classes, sorted.
+        familiarity: How similar its held-out images are to its training images; None for a head without these.
     """
 
     def __init__(
@@ -67,6 +80,7 @@ class Head:
         self.path = path
         self.document = document
         self._load, self._weights = load, weights
+        self.familiarity = _read_familiarity(path, document)
         self.spec = BackboneSpec.from_json(document["backbone"])
         if (path / BACKBONE_NAME).is_dir():  # the folder may have moved since it was written
             self.spec = dataclasses.replace(self.spec, handle=str(path))
@@ -129,6 +143,32 @@ class Head:
         """The probability below which the head abstains, in [0, 1]; None for a head that never does."""
         abstain = self.document["scores"].get("abstain")
         return None if abstain is None else float(abstain["threshold"])
+
+    @functools.cached_property
+    def held_out(self) -> HeldOut:
+        """What it predicted of its held-out images.
+
+        Raises:
+            FeatureFileError: split.parquet is broken or altered.
+            InputError: The head was stored without: by an earlier version, or without labelled images.
+        """
+        check_files(self.path, self.document, [SPLIT_NAME], hint=RETRAIN)  # not that of a head in its place
+        held_out = read_held_out(self.path)
+        if held_out is None:
+            raise InputError(
+                f"{self.path} was stored without what it predicted of held-out images.",
+                hint="Train the head again, with held-out images: frieze train FEATURES --out HEAD --force",
+            )
+        return held_out
+
+    def check_sets(self, confidence: float) -> None:
+        """Check that prediction sets of a confidence are possible.
+
+        Raises:
+            FeatureFileError: split.parquet is broken or altered.
+            InputError: They are not: there are too few held-out images, or none.
+        """
+        self.held_out.thresholds(self.classes, confidence)
 
     def as_function(self) -> Callable[[Any], Any]:
         """Return `probabilities` as a TensorFlow function to be frozen: float32 [B, D] -> float32 [B, C]."""
@@ -208,6 +248,16 @@ def _read_weights(path: Path, document: dict[str, Any]) -> LinearWeights | None:
         raise broken_head_error(path / WEIGHTS_NAME, error) from error
 
 
+def _read_familiarity(path: Path, document: dict[str, Any]) -> Familiarity | None:
+    if FAMILIARITY_NAME not in document.get("files", {}):
+        return None
+    check_head_file(path, FAMILIARITY_NAME)
+    try:
+        return Familiarity.read(path / FAMILIARITY_NAME, dim=document["backbone"]["dim"])
+    except (ValueError, LookupError, OSError, zipfile.BadZipFile) as error:
+        raise broken_head_error(path / FAMILIARITY_NAME, error) from error
+
+
 def check_backbone(head: Head, features: Features) -> None:
     """Check that a table has the backbone of a head.
 
@@ -236,8 +286,8 @@ def _is_part(out: Path, path: Path) -> bool:
     return is_in_folder or (path.name in _FILES and len(path.parts) == 1 and not (out / path).is_dir())
 
 
-def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
-    """Write the fitted model.
+def write_model(folder: Path, classifier: Classifier, *, familiarity: Familiarity | None = None) -> dict[str, str]:
+    """Write the fitted model, and how similar held-out images are to training images where there are both.
 
     Returns:
         `file`, its name, `sha256` of its bytes (hex), and `classes_sha256` of the names of its classes.
@@ -246,6 +296,8 @@ def write_model(folder: Path, classifier: Classifier) -> dict[str, str]:
     classifier.save(file)
     if isinstance(classifier, PipelineHead):
         LinearWeights(*classifier.coef_and_intercept()).write(folder / WEIGHTS_NAME)
+    if familiarity is not None:
+        familiarity.write(folder / FAMILIARITY_NAME)
     return {"file": file.name, "sha256": hash_file(file), "classes_sha256": hash_names(classifier.classes.tolist())}
 
 

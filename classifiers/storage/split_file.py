@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from frieze.classifiers.conformal import HeldOut
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.storage.head_json import NAME, broken_head_error, check_head_file
@@ -19,10 +21,19 @@ StoredSplit = list[dict[str, Any]]
 its `group` where groups were kept together."""
 
 
-def write_split(folder: Path, examples: Examples, split: Split, unused: Rows, *, groups: Rows | None = None) -> None:
+def write_split(
+    folder: Path,
+    examples: Examples,
+    split: Split,
+    unused: Rows,
+    *,
+    groups: Rows | None = None,
+    held_out: HeldOut | None = None,
+) -> None:
     """Write split.parquet: `id`, `sha256` and `part` (`train`, `validation`, `test` or `unused`) of each split row.
 
-    With groups there is a column `group`, too.
+    With groups there is a column `group`, too; with predictions of held-out rows `label`, `prediction`, `probability`
+    (of the prediction) and `label_probability`, null for other rows.
 
     Args:
         folder: The folder of the head.
@@ -30,6 +41,7 @@ def write_split(folder: Path, examples: Examples, split: Split, unused: Rows, *,
         split: Positions in `examples`.
         unused: int64, positions of training rows that the few-shot draw left out.
         groups: int64 [n], the group of each labelled row; None for single rows.
+        held_out: What the head predicted of `split.test`; None where there is nothing.
     """
     parts = np.full(len(examples), None, dtype=object)
     for part, rows in (
@@ -41,8 +53,50 @@ def write_split(folder: Path, examples: Examples, split: Split, unused: Rows, *,
         parts[rows] = part
     columns = {name: examples.column(name) for name in ("id", "sha256")}
     numbers = {} if groups is None else {"group": pa.array(groups, pa.int64())}
-    table = pa.table(columns | {"part": pa.array(parts, pa.string())} | numbers)
+    predicted = {} if held_out is None else _predicted_columns(held_out, split.test, n_rows=len(examples))
+    table = pa.table(columns | {"part": pa.array(parts, pa.string())} | numbers | predicted)
     pq.write_table(table.filter(table["part"].is_valid()), folder / SPLIT_NAME)
+
+
+_PREDICTED = {
+    "label": pa.string(),
+    "prediction": pa.string(),
+    "probability": pa.float32(),
+    "label_probability": pa.float32(),
+}
+"""Columns of held-out rows, in the order of the attributes of `HeldOut`."""
+
+
+def _predicted_columns(held_out: HeldOut, rows: Rows, *, n_rows: int) -> dict[str, pa.Array]:
+    """Return the columns of all labelled rows, null where a row was not held out."""
+    columns = {}
+    for (name, kind), of_rows in zip(_PREDICTED.items(), vars(held_out).values(), strict=True):
+        values = np.full(n_rows, None, dtype=object)
+        values[rows] = of_rows
+        columns[name] = pa.array(values, kind)
+    return columns
+
+
+def read_held_out(path: Path) -> HeldOut | None:
+    """Read what a head predicted of its held-out images.
+
+    Returns:
+        None where it was stored without: by an earlier version, or without held-out images.
+
+    Raises:
+        FeatureFileError: split.parquet is missing, altered or broken.
+    """
+    held_out: HeldOut | None = read_consistent(
+        path / NAME, lambda: _read_columns(path, ["part"], _to_held_out, may_have=list(_PREDICTED))
+    )
+    return held_out
+
+
+def _to_held_out(split: pa.Table) -> HeldOut | None:
+    if "label_probability" not in split.column_names:
+        return None
+    rows = split.filter(pc.equal(split["part"], "test"))
+    return HeldOut(*(rows[name].to_numpy(zero_copy_only=False) for name in _PREDICTED))
 
 
 def read_split(path: Path) -> StoredSplit:

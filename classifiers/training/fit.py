@@ -145,6 +145,23 @@ def fit_head(
     return head, tuned
 
 
+def fit_value(
+    config: HeadConfig, embeddings: Embeddings, labels: Strings, value: float, groups: Rows | None
+) -> Classifier:
+    """Fit with a hyperparameter that is chosen already, without calibration.
+
+    Args:
+        config: Kind of head and options.
+        embeddings: float32 [N, D] of unit length.
+        labels: Class names [N], two or more.
+        value: The hyperparameter.
+        groups: int64 [N] or None.
+    """
+    weights = balanced_weights(labels) if config.is_balanced else None
+    options = FitOptions(weights, config.seed, config.network, n_rows=len(labels), groups=groups, start=config.start)
+    return next(kind_of_head(config.head).fit_each(embeddings, labels, [value], options))
+
+
 def fit_split(
     config: HeadConfig, train: Embeddings, labels: Strings, split: Split, groups: Rows | None
 ) -> tuple[Classifier, Tuned]:

@@ -7,19 +7,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frieze.classifiers.conformal import HeldOut
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, count_constant, load_or_stream, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, few_shot_figures, interval_groups, split_stratified
+from frieze.classifiers.familiarity import Familiarity, choose_references
 from frieze.classifiers.metrics import abstention, report, score
 from frieze.classifiers.registry import Classifier, kind_of_head
 from frieze.classifiers.storage.head_folder import check_head, finish_head, write_model
 from frieze.classifiers.storage.head_json import describe_head
 from frieze.classifiers.storage.split_file import write_split
-from frieze.classifiers.training.fit import HeadConfig, MemoryBudget, find_threshold, fit_split, name_hyperparameter
+from frieze.classifiers.training.fit import (
+    HeadConfig,
+    MemoryBudget,
+    find_threshold,
+    fit_split,
+    fit_value,
+    name_hyperparameter,
+)
 from frieze.classifiers.training.hyperparameters import Tuned
+from frieze.classifiers.training.learning_curve import Mask, measure_curve
 from frieze.classifiers.training.notes import notes_on_folds, notes_on_interval, notes_on_split, split_gaps
 from frieze.classifiers.training.start_weights import check_start, describe_start
-from frieze.core import Floats, Rows, new_folder, peak_memory
+from frieze.core import Floats, Rows, Strings, new_folder, peak_memory
 from frieze.features import Features
 
 
@@ -56,30 +66,40 @@ def train_head(
     examples = labelled_rows(features.rows, maker=features.manifest.maker)
     whole, groups = split_config.split(features, examples)
     split, *draws = split_config.few_shot_draws(whole, examples.labels)
-    train = _load_train(config, features, examples, split)
+    train = _load_train(config, features, examples, split, groups)
     classifier, tuned = fit_split(config, train.rows, examples.labels, split, groups)
-    held_out, probabilities = examples.take(split.test), _test_probabilities(classifier, features, examples, split)
-    held_out_groups = interval_groups(features, examples, groups, split.test)
+    test = _test(classifier, features, examples, split, groups)
+    held_out, probabilities = test.examples, test.probabilities
     figures = _figures(config, classifier, tuned, split) | {"n_unlabelled": len(features) - len(examples)}
-    figures |= _training_gaps(classifier, tuned, train, examples, whole, held_out_groups)
-    figures |= score(probabilities, held_out.labels, classes=classifier.classes, groups=held_out_groups)
+    figures |= _training_gaps(classifier, tuned, train, examples, whole, test.groups)
+    figures |= score(probabilities, held_out.labels, classes=classifier.classes, groups=test.groups)
     if draws and split_config.shots:
         others = [_accuracy(config, features, examples, draw, groups) for draw in draws]
         figures["shots"] = few_shot_figures(split_config.shots, [figures["accuracy"], *others])
-    if config.precision is not None:
-        threshold = find_threshold(tuned, config.precision)
-        figures["abstain"] = abstention(probabilities, held_out.labels, classifier.classes, config.precision, threshold)
+    figures |= _abstention(config, tuned, probabilities, held_out.labels, classifier.classes)
+    figures |= _learning_curve(config, tuned.value, train, test) if split_config.has_curve else {}
     if groups is not None:
         figures["naive_accuracy"] = _ungrouped_accuracy(config, split_config, features, examples)
     with new_folder(out, replace=force) as folder:
-        model = write_model(folder, classifier)
+        model = write_model(folder, classifier, familiarity=_familiarity(train, test))
         unused = np.setdiff1d(whole.fit_and_validation, split.fit_and_validation)
-        write_split(folder, examples, split, unused, groups=groups)
+        predicted = HeldOut.of(probabilities, held_out.labels, classifier.classes)
+        write_split(folder, examples, split, unused, groups=groups, held_out=predicted)
         figures |= {"peak_memory_bytes": peak_memory(), "seconds": time.perf_counter() - started}
         head_json = describe_head(features, figures, config.to_json(), split=split_config.to_json(split), model=model)
         full_report = figures | report(probabilities, held_out, classes=classifier.classes)
         finish_head(folder, head_json, full_report, write_page)
     return figures | {"out": str(out)}
+
+
+def _abstention(
+    config: HeadConfig, tuned: Tuned, probabilities: Floats, labels: Strings, classes: Strings
+) -> dict[str, Any]:
+    """Return the field `abstain` of a head that abstains."""
+    if config.precision is None:
+        return {}
+    threshold = find_threshold(tuned, config.precision)
+    return {"abstain": abstention(probabilities, labels, classes, config.precision, threshold)}
 
 
 def _ungrouped_accuracy(config: HeadConfig, split_config: SplitConfig, features: Features, examples: Examples) -> float:
@@ -90,21 +110,34 @@ def _ungrouped_accuracy(config: HeadConfig, split_config: SplitConfig, features:
 
 def _accuracy(config: HeadConfig, features: Features, examples: Examples, split: Split, groups: Rows | None) -> float:
     """Fit another head and compute its accuracy on the test rows."""
-    train = _load_train(config, features, examples, split)
+    train = _load_train(config, features, examples, split, groups)
     classifier, _ = fit_split(config, train.rows, examples.labels, split, groups)
-    probabilities = _test_probabilities(classifier, features, examples, split)
-    return float(score(probabilities, examples.labels[split.test], classes=classifier.classes)["accuracy"])
+    test = _test(classifier, features, examples, split, None)
+    return float(score(test.probabilities, test.examples.labels, classes=classifier.classes)["accuracy"])
 
 
 class _TrainRows(NamedTuple):
-    """The training rows, the memory limit, and the number of columns that are the same in all rows."""
+    """The training rows, their labels and groups, the memory limit, and how many columns are the same in all rows."""
 
     rows: Embeddings
+    labels: Strings
+    groups: Rows | None
     budget: MemoryBudget
     n_constant: int
 
 
-def _load_train(config: HeadConfig, features: Features, examples: Examples, split: Split) -> _TrainRows:
+class _TestRows(NamedTuple):
+    """The held-out rows, their probabilities, and their groups, None for single rows."""
+
+    examples: Examples
+    rows: EmbeddingRows
+    probabilities: Floats
+    groups: Rows | None
+
+
+def _load_train(
+    config: HeadConfig, features: Features, examples: Examples, split: Split, groups: Rows | None
+) -> _TrainRows:
     """Load the training rows, or stream them where they exceed the memory limit; check what the head starts from."""
     if config.start is not None:
         check_start(config.start, examples, split)
@@ -113,12 +146,43 @@ def _load_train(config: HeadConfig, features: Features, examples: Examples, spli
     rows = load_or_stream(
         features, examples.rows[split.fit_and_validation], most_rows=budget.most_rows(features.spec.dim)
     )
-    return _TrainRows(rows, budget, count_constant(rows))
+    fitted = split.fit_and_validation
+    of_rows = None if groups is None else groups[fitted]
+    return _TrainRows(rows, examples.labels[fitted], of_rows, budget, count_constant(rows))
 
 
-def _test_probabilities(classifier: Classifier, features: Features, examples: Examples, split: Split) -> Floats:
-    """Predict the test rows, streamed from the table: float32 [n, C]."""
-    return map_rows(classifier.probabilities, EmbeddingRows(features, examples.rows[split.test]))
+def _test(
+    classifier: Classifier, features: Features, examples: Examples, split: Split, groups: Rows | None
+) -> _TestRows:
+    """Predict the test rows, streamed from the table."""
+    rows = EmbeddingRows(features, examples.rows[split.test])
+    probabilities = map_rows(classifier.probabilities, rows)
+    return _TestRows(
+        examples.take(split.test), rows, probabilities, interval_groups(features, examples, groups, split.test)
+    )
+
+
+def _familiarity(train: _TrainRows, test: _TestRows) -> Familiarity:
+    return Familiarity.fit(train.rows[choose_references(train.labels, train.rows.shape[1])], test.rows)
+
+
+def _learning_curve(config: HeadConfig, value: float, train: _TrainRows, test: _TestRows) -> dict[str, Any]:
+    """Return the field `learning_curve`, by heads on parts of the training rows with the same hyperparameter."""
+
+    def judge(chosen: Rows) -> Mask:
+        of_chosen = None if train.groups is None else train.groups[chosen]
+        head = fit_value(config, train.rows[chosen], train.labels[chosen], value, of_chosen)
+        return are_right(head.classes, map_rows(head.logits, test.rows))
+
+    def are_right(classes: Strings, scores: Floats) -> Mask:
+        is_right: Mask = classes[scores.argmax(axis=1)] == test.examples.labels
+        return is_right
+
+    whole = are_right(np.unique(train.labels), test.probabilities)
+    curve = measure_curve(
+        judge, whole, train.labels, groups=train.groups, held_out_groups=test.groups, seed=config.seed
+    )
+    return {"learning_curve": curve}
 
 
 def _training_gaps(

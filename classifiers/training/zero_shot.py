@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from frieze.classifiers.calibration import fit_temperature
+from frieze.classifiers.conformal import HeldOut
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, interval_groups
@@ -107,6 +108,7 @@ def make_zero_shot_head(
     figures |= fields | {"n_train": len(split.fit), "n_test": len(split.test), "notes": notes}
     figures |= {"is_calibrated": bool(len(split.fit)), **dict.fromkeys(_FIGURES)}
     full_report: dict[str, Any] = {}
+    predicted = None
     if len(split.test):
         _calibrate(head, features, examples.take(split.fit))
         held_out = examples.take(split.test)
@@ -115,9 +117,10 @@ def make_zero_shot_head(
         figures |= score(probabilities, held_out.labels, classes=classes, groups=groups)
         figures["notes"] += notes_on_interval(groups)
         full_report = report(probabilities, held_out, classes=classes)
+        predicted = HeldOut.of(probabilities, held_out.labels, classes)
     with new_folder(out, replace=force) as folder:
         stored = write_model(folder, head)
-        write_split(folder, examples, split, np.empty(0, np.int64))
+        write_split(folder, examples, split, np.empty(0, np.int64), held_out=predicted)
         figures["seconds"] = time.perf_counter() - started
         split_json = SplitConfig().to_json(split)
         head_json = describe_head(features, figures, {}, split=split_json, model=stored)

@@ -1,6 +1,5 @@
 """`frieze.train`, `frieze.compare`, `frieze.evaluate` and `frieze.predict`."""
 
-import dataclasses
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,20 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from frieze import core, terminal
 from frieze import features as stored
-from frieze.api.box_rows import count_boxes
 from frieze.api.comparing import compare_backbones
 from frieze.api.duplicate_groups import keep_together, split_by_group
-from frieze.api.folder_kinds import check_kind, folder_kind, list_failures
+from frieze.api.folder_kinds import check_kind
 from frieze.api.label_source import open_labelled, open_labelled_as
-from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path, to_local_path
+from frieze.api.paths import to_local_path
 from frieze.api.remembered_options import TrainOptions, resolve_train_options
-from frieze.api.result_tables import Predictions
 from frieze.core import InputError
 from frieze.reports.html import PAGE_NAME, head_page
 
 if TYPE_CHECKING:
     from frieze.classifiers import StartWeights
-    from frieze.embedder import JobOptions
 
 
 def train(
@@ -43,6 +39,7 @@ def train(
     dropout: float | str | None = None,
     epochs: int | str | None = None,
     patience: int | str | None = None,
+    learning_curve: bool = False,
     max_memory: str | int | None = None,
     seed: int | str | None = None,
     force: bool = False,
@@ -72,6 +69,8 @@ def train(
         dropout: For `keras`: dropout rate, in [0, 1); 0 by default.
         epochs: For `keras`: maximum number of epochs; 100 by default.
         patience: For `keras`: early stopping: epochs without a gain on validation images; 5 by default.
+        learning_curve: Fit heads on an eighth, a quarter and a half of the training images, too, and forecast what
+            twice and four times as many would bring.
         max_memory: Memory limit of the process, such as `4GB`: embeddings that do not fit are streamed in passes. By
             default half of the free memory, for the embeddings alone.
         seed: Seed of the split and every other random choice; 0 by default.
@@ -88,7 +87,13 @@ def train(
 
 
 def _train(
-    features: str | Path, *, out: str | Path, max_memory: str | int | None, force: bool, **given: Any
+    features: str | Path,
+    *,
+    out: str | Path,
+    learning_curve: bool,
+    max_memory: str | int | None,
+    force: bool,
+    **given: Any,
 ) -> dict[str, Any]:
     import frieze.classifiers
 
@@ -106,7 +111,9 @@ def _train(
         memory_bytes=None if max_memory is None else core.parse_size(max_memory),
         start=_open_start(options.start_from, table),
     )
-    split = frieze.classifiers.SplitConfig(options.test_size, options.seed, column=options.split, shots=options.shots)
+    split = frieze.classifiers.SplitConfig(
+        options.test_size, options.seed, column=options.split, shots=options.shots, has_curve=learning_curve
+    )
     split = split_by_group(split, table, head_path, group=options.group)
     with terminal.spinner("Training"):
         document = frieze.classifiers.train_head(
@@ -250,131 +257,3 @@ def evaluate(
             return {"features": str(head)} | frieze.classifiers.evaluate_retrieval(table) | label_info
     table, label_info = open_labelled_as(head, features, labels=labels, label=label)
     return frieze.classifiers.evaluate_head(to_local_path(head), table) | label_info
-
-
-_EMBED_FIELDS = (
-    "failed",
-    "narrow_range",
-    "first_of_several",
-    "colour_profiles",
-    "converted_profiles",
-    "unusable_profiles",
-    "white_by_transparency",
-    "ignored",
-    "ignored_formats",
-    "unread_pictures",
-    "hidden",
-    "unread_shards",
-    "notes",
-)
-"""Fields of the document of `embed` that `predict` reports of images that it embedded."""
-
-
-def predict(
-    head: str | Path,
-    source: Any,
-    *,
-    out: str | Path | None = None,
-    scores: bool = False,
-    force: bool = False,
-    ray: str | None = None,
-    cpus_per_worker: int | None = None,
-) -> Predictions:
-    """Predict the labels of stored features, or of new images.
-
-    Args:
-        head: The head's folder.
-        source: A table of features, or images as `embed` takes them, or a single image: a path, uint8 pixels [H, W, 3]
-            or [n, H, W, 3], PIL images; they go through the head's own backbone. By default the id of an image in
-            memory is its number, from 0.
-        out: File of id, prediction and probability: Parquet, CSV or JSON lines, by its suffix. By default these are
-            returned.
-        scores: Add a column `score_CLASS` for each class.
-        force: Replace an existing file.
-        ray: `auto` or the address of a Ray cluster, whose machines embed the images, or predict the table's parts.
-        cpus_per_worker: Cores of each worker that embeds; by default one worker per GPU, or one per machine.
-
-    Returns:
-        A dict that turns into a data frame: `predictions` without `out`, a dict of id, prediction and probability a
-        row; `rows` predicted, and images that `failed`; `failures` lists these with stage and reason; what is not read
-        of the source, `narrow_range`, `first_of_several`, `colour_profiles`, `converted_profiles`, `unusable_profiles`
-        and `white_by_transparency`, as in `embed`.
-
-    Raises:
-        InputError: The request can't be met; the hint says what to change.
-    """
-    import frieze.classifiers
-    import frieze.embedder
-
-    head_path, out_path = to_local_path(head), None if out is None else to_local_path(out)
-    check_kind(head_path, "head")
-    if out_path is not None:
-        frieze.classifiers.check_predictions(out_path, force=force)  # before the hours of embedding, not after
-    if isinstance(source, str | Path) and folder_kind(to_local_or_bucket_path(source)) == "features":
-        if cpus_per_worker is not None:
-            message = f"{source} is embedded already, and each of its parts is predicted on one core."
-            raise core.InputError(message, hint="Leave `cpus_per_worker` out.")
-        table = open_table(source)
-        return Predictions(
-            frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force, ray=ray)
-        )
-    _note_parts(head_path)
-    options = frieze.embedder.JobOptions(
-        source=frieze.embedder.SourceOptions(labels="none"), ray=ray, cpus_per_worker=cpus_per_worker
-    )
-    out_option = "" if out is None else f" {core.to_command_line({'out': out})}"
-    command = f"frieze predict {head} FEATURES{out_option}"
-    with scratch_folder(out_path) as folder:
-        image_info = _embed_for(head, source, folder, options, command=command)
-        table = open_table(folder)
-        document = frieze.classifiers.predict_features(head_path, table, out_path, scores=scores, force=force)
-        return Predictions(document | image_info | {"failures": list_failures(folder)})
-
-
-def _note_parts(head: Path) -> None:
-    """Say that a head was trained on parts of images, where it is to predict whole ones."""
-    import frieze.classifiers
-
-    ids = frieze.classifiers.read_split_ids(head)
-    if 2 * count_boxes(ids) > len(ids):
-        terminal.NOTES.warning(
-            "the head was trained on parts of images, and sees whole ones here. For their parts embed them first,"
-            " as its table was (`frieze embed` with --boxes or --tiles), then predict on that table."
-        )
-
-
-def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions", *, command: str) -> dict[str, Any]:
-    """Embed images with a head's backbone, and return the fields that describe them."""
-    import frieze.classifiers
-    import frieze.embedder
-
-    spec = frieze.classifiers.open_head(to_local_path(head)).spec
-    stored.check_can_embed(
-        spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {command}"
-    )
-    with terminal.progress("Embedding", "images") as step:
-        embedded = frieze.embedder.embed_source(
-            _to_images(source),
-            folder,
-            request=frieze.embedder.BackboneRequest.of(spec),
-            options=dataclasses.replace(options, accept_drift=spec.precision != "float32", is_query=True),
-            progress=step,
-            # Checks the fingerprint before the hours of embedding.
-            load=lambda _: frieze.embedder.reopen_backbone(spec, where=str(head)),
-        )
-    return {name: embedded[name] for name in _EMBED_FIELDS}
-
-
-def _to_images(source: Any) -> Any:
-    """Return images as `embed_source` takes them, also from a single one in memory."""
-    import frieze.embedder
-
-    if isinstance(source, str | Path):
-        return str(source)
-    if getattr(getattr(source, "dtype", None), "kind", "") == "f":
-        raise core.InputError(
-            f"The array has shape {list(source.shape)} and type {source.dtype}; images are uint8 [n, H, W, 3].",
-            hint="Convert pixels in [0, 1] by (pixels * 255).round().astype('uint8'); for vectors [n, D]:"
-            " frieze.open_head(HEAD).predict(vectors).",
-        )
-    return frieze.embedder.as_images(source)

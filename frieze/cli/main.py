@@ -34,6 +34,7 @@ _COMMANDS = {
     "compare": "Rank heads over several tables of the same images.",
     "evaluate": "Measure a head on a table of features.",
     "predict": "Predict the labels of features or of new images.",
+    "drift": "Tell whether images are still like those a head was trained on.",
     "export": "Write a head with its backbone as one model, or a table for other programs.",
     "neighbours": "Write the k-NN graph of a table: the nearest others of each image.",
     "map": "Draw the images as points on a plane, as one page.",

@@ -1,11 +1,9 @@
 """What each command prints for people: one to six lines; `--verbose` prints all fields, `--json` those for programs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
 
+from frieze.cli.head_summaries import HEAD_SUMMARIES, Document, format_percent, format_seconds
 from frieze.core import counted, format_size, shorten
-
-Document = Mapping[str, Any]
 
 _CHANGES = {
     "embedded": "new or changed",
@@ -42,8 +40,8 @@ def _embed(document: Document) -> Iterator[str]:
     if document["embedded"]:
         by = f"{document['backbone']} ({document['engine']}, {document['precision']})"
         yield f"{document['dim']:,} numbers an image by {by}, {document['images_per_second']:,.0f} images/s."
-        start = f"after {_seconds(document['startup_seconds'])} to start"
-        yield f"{_seconds(document['seconds'])} {start}. {document['advice'] or ''}".rstrip()
+        start = f"after {format_seconds(document['startup_seconds'])} to start"
+        yield f"{format_seconds(document['seconds'])} {start}. {document['advice'] or ''}".rstrip()
 
 
 def _dry_run(document: Document) -> Iterator[str]:
@@ -54,7 +52,8 @@ def _dry_run(document: Document) -> Iterator[str]:
     if document["to_embed"]:
         disk = f", {format_size(document['bytes'])} on disk" if document["bytes"] else ""
         free = f" ({format_size(document['free_bytes'])} free)" if document["free_bytes"] else ""
-        yield f"About {_seconds(document['seconds'])} at {document['images_per_second']:,.0f} images/s{disk}{free}."
+        time, rate = format_seconds(document["seconds"]), f"{document['images_per_second']:,.0f}"
+        yield f"About {time} at {rate} images/s{disk}{free}."
 
 
 def _index(document: Document) -> Iterator[str]:
@@ -67,102 +66,7 @@ def _index(document: Document) -> Iterator[str]:
         yield f"Since the last time: {', '.join(counts)}."
     if document["recall_at_10"] is not None:
         yield f"{_recall(document)}, or one in {document['ms_per_query']:.2g} ms."
-    yield f"{document['why']} Built in {_seconds(document['build_seconds'])}."
-
-
-def _train(document: Document) -> Iterator[str]:
-    n_classes = counted(len(document["classes"]), "class", "classes")
-    setting = "".join(f", {name} = {value}" for name, value in (document.get("setting") or {}).items())
-    n_train = counted(document["n_train"], "image")
-    yield f"{document['head']} head for {n_classes}, trained on {n_train}{setting}."
-    n_unknown = document.get("n_unknown_label")
-    if n_unknown:
-        yield f"{counted(n_unknown, 'labelled image')} of other classes left out."
-    yield from _figures(document)
-    yield from _shots(document.get("shots"))
-    if document.get("naive_accuracy") is not None:
-        yield f"With a split that does not mind the groups it would be {document['naive_accuracy']:.3f}."
-    yield from _abstention(document.get("abstain"))
-    yield f"Report: {document['report']}"
-
-
-def _label(document: Document) -> Iterator[str]:
-    n_classes = counted(len(document["classes"]), "class", "classes")
-    calibrated = f", calibrated on {counted(document['n_train'], 'image')}" if document["is_calibrated"] else ""
-    yield f"{document['head']} head for {n_classes} in words in {document['out']}{calibrated}."
-    if document["accuracy"] is not None:
-        yield from _figures(document)
-        yield f"Report: {document['report']}"
-
-
-def _figures(document: Document) -> Iterator[str]:
-    low, high = document["confidence_interval"]
-    images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
-    of_groups, over = _groups(document)
-    yield f"Accuracy {document['accuracy']:.3f} on {images}{of_groups} (95 % interval{over} {low:.3f} to {high:.3f})."
-    yield (
-        f"Always the most frequent class: {document['baseline_accuracy']:.3f}. Macro F1 {document['macro_f1']:.3f},"
-        f" expected calibration error {document['expected_calibration_error']:.3f}."
-    )
-
-
-def _groups(document: Document) -> tuple[str, str]:
-    """Return of how many groups the held-out images are and what the interval counts, both empty for single images."""
-    if document.get("interval_over") != "groups":
-        return "", ""
-    return f" of {counted(document['n_test_groups'], 'group')}", " over groups"
-
-
-def _shots(shots: Document | None) -> Iterator[str]:
-    if shots:
-        spread = f"{shots['mean_accuracy']:.3f}, standard deviation {shots['standard_deviation']:.3f}"
-        yield f"{shots['draws']} draws of {shots['per_class']} images a class: mean accuracy {spread}."
-
-
-def _abstention(abstain: Document | None) -> Iterator[str]:
-    if abstain:
-        precision = abstain["precision_on_test"]
-        right = "" if precision is None else f", {_percent(precision)} of them right"
-        yield f"With --abstain it predicts {_percent(abstain['coverage'])} of the held-out images{right}."
-
-
-def _evaluate(document: Document) -> Iterator[str]:
-    if "map" in document:
-        yield from _retrieval(document)
-        return
-    yield from _figures(document)
-    yield document["note"]
-
-
-_FEW_CLASSES = 3
-
-
-def _retrieval(document: Document) -> Iterator[str]:
-    interval = document["map_interval"] and " ({:.3f} to {:.3f})".format(*document["map_interval"])
-    queries, rows = counted(document["n_queries"], "query", "queries"), counted(document["rows"], "labelled image")
-    r_precision = f"R-precision {document['r_precision']:.3f}"
-    yield f"mAP {document['map']:.3f}{interval or ''}, {r_precision}, by {queries} among {rows}."
-    precisions = ", ".join(f"{document[f'precision_at_{k}']:.3f} at {k}" for k in (1, 5, 10))
-    yield f"Precision {precisions}; of a random order {document['chance']:.3f}."
-    if len(document["per_class"]) > 1:
-        lowest = sorted(document["per_class"], key=lambda one: one["map"])[:_FEW_CLASSES]
-        named = ", ".join(f"{one['class']} {one['map']:.3f}" for one in lowest)
-        yield f"Lowest mAP: {named}."
-    if document["n_alone"]:
-        yield f"Without another image of their label: {counted(document['n_alone'], 'image')}."
-
-
-def _finetune(document: Document) -> Iterator[str]:
-    epochs = f"the best of {counted(document['epochs'], 'epoch')} was {document['best_epoch']}"
-    trained = f"{document['head']} head and {document['unfrozen']}"
-    yield f"{trained}, trained on {counted(document['n_train'], 'image')}; {epochs}."
-    yield from _figures(document)
-    yield f"The head that it started from: accuracy {document['probe_accuracy']:.3f} on the same images."
-    yield f"Report: {document['report']}"
-
-
-def _predict(document: Document) -> Iterator[str]:
-    yield f"{counted(document['rows'], 'prediction')} in {document['out']}."
+    yield f"{document['why']} Built in {format_seconds(document['build_seconds'])}."
 
 
 def _duplicates(document: Document) -> Iterator[str]:
@@ -191,37 +95,11 @@ def _audit(document: Document) -> Iterator[str]:
     if document["accuracy"] is not None:
         judged = counted(document["n_judged"], "image")
         yield f"Heads that never saw them agree with {document['accuracy']:.3f} of the labels of {judged}."
-    yield f"All findings: {document['out']} ({_seconds(document['seconds'])})."
-
-
-def _compare(document: Document) -> Iterator[str]:
-    if "advice" in document:  # of backbones
-        yield document["advice"]
-        failed = f"; {document['failed']:,} can't be used" if document["failed"] else ""
-        yield f"On {document['sampled']:,} of {counted(document['images'], 'image')}{failed}."
-        return
-    n_classes = counted(len(document["classes"]), "class", "classes")
-    images = f"trained on {document['n_train']:,} images and scored on {document['n_test']:,} held-out ones"
-    of_groups, over = _groups(document)
-    yield f"{n_classes}, {images}{of_groups}, the same for all."
-    alike = [_name_row(row, document["rows"]) for row in document["rows"][1:] if row["difference_interval"][1] >= 0]
-    if alike:
-        yield f"May be as good as the first by the 95 % interval{over} of the difference: {shorten(alike)}."
-    if document["test_copies"]:
-        yield f"{counted(document['test_copies'], 'held-out image')} also among the training images."
-    n_missing = document["n_without_part"] + document["n_left_out"]
-    if n_missing:
-        yield f"{counted(n_missing, 'image')} left out: see --verbose."
-
-
-def _name_row(row: Document, rows: Sequence[Document]) -> str:
-    """Return the head of a row; with its table, where there are several."""
-    tables = {one["features"] for one in rows}
-    return row["head"] if len(tables) == 1 else f"{row['head']} of {row['features']}"
+    yield f"All findings: {document['out']} ({format_seconds(document['seconds'])})."
 
 
 def _map(document: Document) -> Iterator[str]:
-    kept = f", with {_percent(document['kept'])} of the variance" if document.get("kept") is not None else ""
+    kept = f", with {format_percent(document['kept'])} of the variance" if document.get("kept") is not None else ""
     points = f"{document['points']:,} of {counted(document['rows'], 'image')}"
     yield f"{points} in {document['out']}{kept}."
 
@@ -231,7 +109,8 @@ def _neighbours(document: Document) -> Iterator[str]:
     yield f"{edges} in {document['out']}: the {document['k']:,} nearest of each, by {document['metric']}."
     if document["recall"] is not None:
         measured = counted(document["recall_rows"], "image")
-        yield f"Found by {document['kind']}: {_percent(document['recall'])} of the nearest, measured on {measured}."
+        recall = format_percent(document["recall"])
+        yield f"Found by {document['kind']}: {recall} of the nearest, measured on {measured}."
     if document["n_zero"]:
         yield f"Vectors that are all zeros: {document['n_zero']:,}; their neighbours mean nothing."
 
@@ -333,28 +212,15 @@ _INFO: dict[str, Callable[[Document], Iterator[str]]] = {
 }
 
 _SUMMARIES: dict[str, Callable[[Document], Iterator[str]]] = {
+    **HEAD_SUMMARIES,
     "embed": _embed,
     "index": _index,
     "duplicates": _duplicates,
     "audit": _audit,
-    "compare": _compare,
     "map": _map,
     "neighbours": _neighbours,
     "export": _export,
-    "label": _label,
-    "train": _train,
-    "evaluate": _evaluate,
-    "finetune": _finetune,
-    "predict": _predict,
     "import": _import,
     "verify": _verify,
     "info": _info,
 }
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"  # noqa: PLR2004
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

@@ -259,7 +259,7 @@ def _side(name: str, report: dict[str, Any]) -> list[str]:
 
 
 def _remarks(report: dict[str, Any]) -> list[str]:
-    """Return sentences about hyperparameters, draws, groups, abstention and notes."""
+    """Return sentences about hyperparameters, draws, groups, abstention, the learning curve and notes."""
     remarks: list[str] = [
         f"{name} = {value:g}, chosen on training images." for name, value in report.get("setting", {}).items()
     ]
@@ -277,6 +277,8 @@ def _remarks(report: dict[str, Any]) -> list[str]:
             f"Below a probability of {abstain['threshold']:.3f} it abstains: it answers {abstain['coverage']:.1%} of"
             f" the held-out images{'' if precision is None else f', {precision:.1%} of them right'}."
         )
+    if "learning_curve" in report:
+        remarks.append(report["learning_curve"]["advice"])
     return [*remarks, *report.get("notes", [])]
 
 

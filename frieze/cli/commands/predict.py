@@ -14,6 +14,7 @@ _COLUMNS = ("id", "prediction", "probability")
 @click.argument("source")
 @click.option("--out", metavar="FILE", help="Write the predictions to FILE, .parquet, .csv or .jsonl, not to stdout.")
 @click.option("--scores", is_flag=True, help="Add a column score_CLASS for each class.")
+@click.option("--confidence", type=float, metavar="P", help="Add prediction_set, classes that hold the label with P.")
 @options.cluster
 @options.force
 @options.verbose
@@ -21,10 +22,10 @@ _COLUMNS = ("id", "prediction", "probability")
 def predict(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
     from frieze import terminal
-    from frieze.api import heads
+    from frieze.api import predicting
     from frieze.core import shorten
 
-    document = heads.predict(parameters.pop("head"), parameters.pop("source"), **parameters)
+    document = predicting.predict(parameters.pop("head"), parameters.pop("source"), **parameters)
     options.warn_if_stale(document)
     if "failures" in document:  # SOURCE was images
         options.warn_of_unread(document)

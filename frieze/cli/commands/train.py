@@ -51,6 +51,7 @@ _KERNELS = ("linear", "rbf")
     type=int,
     help="For keras: early stopping: epochs without a gain.  [default: 5]",
 )
+@click.option("--learning-curve", is_flag=True, help="Fit on parts, too: what would more labelled images bring?")
 @click.option(
     "--max-memory", metavar="SIZE", help="Memory limit of the process, such as 4GB; larger tables are streamed."
 )

@@ -1,11 +1,12 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from frieze.classifiers import HeadConfig, open_head, predict_features, train_head
-from frieze.core import FeatureFileError, MismatchError
+from frieze.classifiers import ExtraColumns, HeadConfig, open_head, predict_features, train_head
+from frieze.core import FeatureFileError, InputError, MismatchError, write_with_checksums
 
 
 def test_the_file_has_the_predictions_of_the_head(doubtful, head, tmp_path):
@@ -19,21 +20,25 @@ def test_the_file_has_the_predictions_of_the_head(doubtful, head, tmp_path):
 
 
 def test_columns_are_plain(trained, tmp_path):
-    """Two strings and a float32, and nothing else unless asked for."""
+    """Two strings, a float32 and the familiarity, and nothing else unless asked for."""
     actual = predict_features(trained["linear"], trained.features, tmp_path / "p.parquet")
     schema = pq.read_schema(tmp_path / "p.parquet")
     names = {name: str(schema.field(name).type) for name in schema.names}
-    assert names == {"id": "string", "prediction": "string", "probability": "float"}
-    assert actual == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None}
+    assert names == {"id": "string", "prediction": "string", "probability": "float", "familiarity": "float"}
+    more = {"n_unfamiliar": 0, "prediction_sets": None}
+    assert actual == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None} | more
 
 
 def test_unsure_predictions_are_marked(overlapping, tmp_path):
     """A head that abstains marks the predictions below its threshold, in a column before the scores."""
     train_head(overlapping, tmp_path / "head", config=HeadConfig("linear", precision=0.9))
     for force in (False, True):
-        predict_features(tmp_path / "head", overlapping, tmp_path / "p.parquet", scores=True, force=force)
+        predict_features(
+            tmp_path / "head", overlapping, tmp_path / "p.parquet", extra=ExtraColumns(scores=True), force=force
+        )
     table, threshold = pq.read_table(tmp_path / "p.parquet"), open_head(tmp_path / "head").threshold
-    assert table.column_names == ["id", "prediction", "probability", "abstained", "score_ant", "score_bee", "score_cow"]
+    scores = ["score_ant", "score_bee", "score_cow"]
+    assert table.column_names == ["id", "prediction", "probability", "abstained", "familiarity", *scores]
     marked = table["abstained"].to_numpy()
     assert np.array_equal(marked, table["probability"].to_numpy() < np.float32(threshold))
     assert 0 < marked.mean() < 1
@@ -41,13 +46,57 @@ def test_unsure_predictions_are_marked(overlapping, tmp_path):
 
 def test_scores_are_a_column_a_class(doubtful, tmp_path):
     """With scores each class has its probability; the largest is that of the prediction."""
-    predict_features(doubtful["svm"], doubtful.features, tmp_path / "p.parquet", scores=True)
+    predict_features(doubtful["svm"], doubtful.features, tmp_path / "p.parquet", extra=ExtraColumns(scores=True))
     table = pq.read_table(tmp_path / "p.parquet")
-    assert table.column_names[3:] == ["score_ant", "score_bee", "score_cow"]
-    scores = np.column_stack([table[name] for name in table.column_names[3:]])
+    assert table.column_names[4:] == ["score_ant", "score_bee", "score_cow"]
+    scores = np.column_stack([table[name] for name in table.column_names[4:]])
     assert scores.dtype == np.float32
     assert np.array_equal(scores.max(1), table["probability"])
     assert np.array(["ant", "bee", "cow"])[scores.argmax(1)].tolist() == table["prediction"].to_pylist()
+
+
+def test_sets_are_the_classes_above_their_threshold(doubtful, tmp_path):
+    """With a confidence each row has the classes above the head's thresholds, the likeliest first, and they count."""
+    extra = ExtraColumns(scores=True, confidence=0.9)
+    actual = predict_features(doubtful["linear"], doubtful.features, tmp_path / "p.parquet", extra=extra)
+    table, head = pq.read_table(tmp_path / "p.parquet"), open_head(doubtful["linear"])
+    scores = np.column_stack([table[f"score_{name}"] for name in head.classes])
+    thresholds = head.held_out.thresholds(head.classes, 0.9)
+    for row, names in enumerate(table["prediction_set"].to_pylist()):
+        expected = {*head.classes[scores[row] >= thresholds], head.classes[scores[row].argmax()]}
+        assert names == sorted(expected, key=lambda name: -scores[row][head.classes.tolist().index(name)])
+    sizes = np.array([len(names) for names in table["prediction_set"].to_pylist()])
+    sets = actual["prediction_sets"]
+    assert (sets["mean_size"], sets["n_single"], sets["n_held_out"]) == (sizes.mean(), (sizes == 1).sum(), 30)
+
+
+def test_sets_for_too_few_held_out_images_are_refused(trained, tmp_path):
+    """A confidence that takes more held-out images than the head has is refused before a file is written."""
+    with pytest.raises(InputError, match="takes 99"):
+        predict_features(
+            trained["linear"], trained.features, tmp_path / "p.parquet", extra=ExtraColumns(confidence=0.99)
+        )
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def test_a_head_of_an_earlier_version_predicts(copied, trained, tmp_path):
+    """A head that was stored without training images and held-out predictions predicts, without familiarity or sets."""
+    path = copied("linear")
+    make_earlier(path)
+    actual = predict_features(path, trained.features, tmp_path / "p.parquet")
+    assert pq.read_schema(tmp_path / "p.parquet").names == ["id", "prediction", "probability"]
+    assert actual["n_unfamiliar"] is None
+    with pytest.raises(InputError, match="without what it predicted"):
+        predict_features(path, trained.features, None, extra=ExtraColumns(confidence=0.5))
+
+
+def make_earlier(path):
+    """Make a head what earlier versions stored."""
+    (path / "familiarity.npz").unlink()
+    split = pq.read_table(path / "split.parquet")
+    pq.write_table(split.select(["id", "sha256", "part"]), path / "split.parquet")
+    document = json.loads((path / "head.json").read_text(encoding="utf-8"))
+    write_with_checksums(path, "head.json", {k: v for k, v in document.items() if k not in {"files", "sha256"}})
 
 
 def test_rows_without_a_label_are_predicted(trained, table, tmp_path, points):
@@ -77,8 +126,8 @@ def test_force_replaces_predictions(trained, tmp_path):
     """With force earlier predictions give way, with and without scores."""
     out = tmp_path / "p.parquet"
     for scores in (True, False, True):
-        predict_features(trained["linear"], trained.features, out, scores=scores, force=True)
-        assert len(pq.read_schema(out).names) == (6 if scores else 3)
+        predict_features(trained["linear"], trained.features, out, extra=ExtraColumns(scores=scores), force=True)
+        assert len(pq.read_schema(out).names) == (7 if scores else 4)
 
 
 def test_predictions_may_stand_below_a_colon(trained, tmp_path, monkeypatch):
@@ -94,9 +143,9 @@ def test_class_names_are_written_unchanged(table, tmp_path, points):
     ids, _, embeddings = points(noise=0.1)
     odd = table(ids, (names * 7)[:60], embeddings)
     train_head(odd, tmp_path / "head")
-    predict_features(tmp_path / "head", odd, tmp_path / "p.parquet", scores=True)
+    predict_features(tmp_path / "head", odd, tmp_path / "p.parquet", extra=ExtraColumns(scores=True))
     actual = pq.read_table(tmp_path / "p.parquet")
-    assert actual.column_names[3:] == [f"score_{name}" for name in sorted(names)]
+    assert actual.column_names[4:] == [f"score_{name}" for name in sorted(names)]
     assert set(actual["prediction"].to_pylist()) <= set(names)
 
 

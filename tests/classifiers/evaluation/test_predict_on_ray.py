@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.classifiers import predict_features
-from frieze.classifiers.evaluation.predict import prediction_schema
+from frieze.classifiers.evaluation.predict import ExtraColumns, prediction_schema
 from frieze.core import InputError
 
 
@@ -60,8 +60,8 @@ def parts(table):
 def test_ray_writes_the_same_file(trained, parts, cluster, tmp_path):
     """Part by part, in the table's order and with two under way at most, the file is the one that is written here."""
     here, there = tmp_path / "here.parquet", tmp_path / "there.parquet"
-    predict_features(trained["linear"], parts, here, scores=True)
-    predict_features(trained["linear"], parts, there, scores=True, ray="auto")
+    predict_features(trained["linear"], parts, here, extra=ExtraColumns(scores=True))
+    predict_features(trained["linear"], parts, there, extra=ExtraColumns(scores=True), ray="auto")
     assert pq.read_table(there).equals(pq.read_table(here))
     assert (cluster.n_tasks, cluster.most_waiting) == (8, 2)
 

@@ -129,7 +129,8 @@ def test_force_replaces_a_head(separable, copied):
     (path / "report.html").write_text("old", encoding="utf-8")
     train_head(separable, path, config=HeadConfig("svm"), force=True)
     assert read(path / "head.json")["head"] == "svm"
-    assert sorted(contents(path)) == ["head.json", "head.skops", "report.json", "split.parquet", "weights.npz"]
+    files = ["familiarity.npz", "head.json", "head.skops", "report.json", "split.parquet", "weights.npz"]
+    assert sorted(contents(path)) == files
 
 
 def test_a_failed_training_leaves_nothing(separable, tmp_path, monkeypatch):

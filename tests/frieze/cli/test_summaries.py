@@ -214,3 +214,38 @@ def test_a_check():
         "1 image replaced since: a.",
         "2 images that can't be read again: b, c.",
     ]
+
+
+DRIFT = {
+    "rows": 300,
+    "n_held_out": 40,
+    "familiarity": [120, 60, 30, 20, 20, 10, 10, 10, 10, 10],
+    "familiarity_test": {"is_different": True},
+    "class_test": {"is_different": False, "statistic": 0.08},
+    "n_unfamiliar": 90,
+    "unfamiliar_share": 0.3,
+    "classes": [{"class": "bee", "share": 0.2, "held_out_share": 0.25}],
+    "least_familiar": [{"id": "new/a.jpg"}, {"id": "new/b.jpg"}],
+}
+
+
+def test_drift_says_which_way():
+    """Drift is told with its direction, the share of unfamiliar images, the classes, and the images to look at."""
+    assert summarize("drift", DRIFT) == [
+        "The images are less like the training images than held-out ones are: 300 images against 40 held-out ones.",
+        "Less familiar than 95 % of the held-out images: 90, 30 % (5 % without drift).",
+        "Predicted classes differ for 8 %, most 'bee': 25 % of the held-out images, 20 % now.",
+        "Least familiar: new/a.jpg, new/b.jpg.",
+    ]
+    no_drift = DRIFT | {"familiarity_test": {"is_different": False}}
+    assert summarize("drift", no_drift)[0] == "No drift found: 300 images against 40 held-out ones."
+
+
+def test_prediction_sets_say_what_they_hold():
+    """Sets come with their size, the coverage of held-out images, and the classes without a threshold of their own."""
+    sets = {"mean_size": 1.5, "n_single": 6, "n_held_out": 40, "coverage": 0.95, "pooled_classes": ["cow"]}
+    assert summarize("predict", {"rows": 10, "out": "p.csv", "prediction_sets": sets}) == [
+        "10 predictions in p.csv.",
+        "Sets of 1.50 classes on average, 6 of one; they hold the label of 95 % of 40 held-out images.",
+        "Too few held-out images for a threshold of their own, that of all is used: 'cow'.",
+    ]
