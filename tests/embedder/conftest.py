@@ -12,6 +12,7 @@ from PIL import Image
 
 from frieze.core import import_tensorflow
 from frieze.embedder import BackboneRequest, JobOptions, SourceOptions, embed_source, open_backbone
+from frieze.embedder.backbones import fingerprint_of_files
 from frieze.embedder.backbones.catalogue import APPLICATIONS, Application
 from frieze.embedder.engines import EngineSettings
 from frieze.embedder.engines.openvino import OpenVINOEngine
@@ -204,7 +205,22 @@ def folder(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def embed(tiny):
+def _opened_once(tiny):
+    """All jobs of this session that ask for the same of the tiny SavedModel get the same open backbone."""
+    opened_by = functools.cache(lambda request, _fingerprint: open_backbone(request))
+
+    def open_for_job(request):
+        is_tiny = request.handle == str(tiny)
+        return opened_by(request, fingerprint_of_files(request)) if is_tiny else open_backbone(request)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for job in ("embed", "cluster.worker"):
+            patch.setattr(f"frieze.embedder.{job}.open_backbone", open_for_job)
+        yield
+
+
+@pytest.fixture(scope="session")
+def embed(tiny, _opened_once):
     """`embed(source, out, backbone=, labels=, progress=, **options)`: shards of 4, batches of 2."""
 
     def run(source, out, /, *, backbone=tiny, labels="folder", progress=_no_progress, **options):

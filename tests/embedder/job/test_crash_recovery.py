@@ -45,8 +45,11 @@ CALLS = {
 """The calls by which a run changes the disk: their owner, and which argument is the file they write."""
 STARTS = ("new", "begun")
 REFUSED = [
-    (start, name) for start in STARTS for name in CALLS if (start, name) != ("new", "link")
-]  # nothing is replaced
+    (start, name)
+    for start in STARTS
+    for name in CALLS
+    if (start, name) not in (("new", "link"), ("new", "fsync"))  # nothing is replaced; the same files are written
+]
 KILLED = [(start, name) for start, name in REFUSED if name != "fsync"]  # the next call kills the same state
 
 
@@ -199,6 +202,12 @@ def begun(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def expected(begun):
+    """The content of the table of an uninterrupted run."""
+    return content(begun / "fresh")
+
+
+@pytest.fixture(scope="module")
 def vectors(begun):
     """sha256 -> the embedding of those bytes, before the change and after."""
     tables = [open_features(begun / name) for name in ("before", "fresh")]
@@ -230,19 +239,19 @@ def test_source_has_every_change(begun, tmp_path):
 
 
 @pytest.mark.parametrize(("start", "name"), KILLED)
-def test_killed(start, name, killed, begun, vectors):
+def test_killed(start, name, killed, begun, expected, vectors):
     """After a kill at any call the glob is consistent, and the next run makes the table of an uninterrupted one."""
     trials = sorted((killed / start / name).iterdir())
     assert len(trials) > 2
     for path in trials:
         check_glob(path, vectors)
         run(begun / "photos", path)
-        assert content(path) == content(begun / "fresh"), path
+        assert content(path) == expected, path
         assert not list((path / "staging").iterdir())
 
 
 @pytest.mark.parametrize(("start", "name"), REFUSED)
-def test_refused(start, name, begun, vectors, tmp_path):
+def test_refused(start, name, begun, expected, vectors, tmp_path):
     """Whichever call a full disk refuses, the glob stays consistent, and the next run completes the table."""
 
     def refuse():
@@ -254,7 +263,7 @@ def test_refused(start, name, begun, vectors, tmp_path):
             run(begun / "photos", path)
         check_glob(path, vectors)
         run(begun / "photos", path)
-        assert content(path) == content(begun / "fresh"), path
+        assert content(path) == expected, path
         if len(calls) < n:
             break
     assert n > 2

@@ -52,35 +52,39 @@ QUICK = ("--unfreeze", "top", "--epochs", "1", "--no-augment")
 
 
 @pytest.fixture(scope="module")
-def lines(world, text_world, residual, tmp_path_factory):
-    """A call of each command on the small world."""
-    tmp_path = tmp_path_factory.mktemp("lines")
-    vectors = tmp_path / "vectors.npy"
-    np.save(vectors, np.eye(4, dtype=np.float32))
+def lines_into(world, text_world, residual):
+    """`lines_into(folder)`: a call of each command on the small world, which writes into the folder."""
+    return functools.partial(make_lines, world, text_world, residual)
+
+
+def make_lines(world, text_world, residual, folder):
+    """Return name -> the words of the call."""
+    np.save(folder / "vectors.npy", np.eye(4, dtype=np.float32))
     features, index, head = (world / f"photos.{kind}" for kind in ("features", "index", "head"))
     return {
         "embed": ("embed", world / "photos", "--out", features),
-        "embed --dry-run": ("embed", world / "photos", "--out", tmp_path / "features", "--dry-run"),
-        "import": ("import", vectors, "--out", tmp_path / "imported"),
+        "embed --dry-run": ("embed", world / "photos", "--out", folder / "features", "--dry-run"),
+        "import": ("import", folder / "vectors.npy", "--out", folder / "imported"),
         "verify": ("verify", features, "--sample", "2"),
-        "index": ("index", features, "--out", tmp_path / "index"),
-        "label": ("label", text_world / "text.features", "--classes", "red,blue", "--out", tmp_path / "label"),
-        "train": ("train", features, "--out", tmp_path / "head"),
+        "index": ("index", features, "--out", folder / "index"),
+        "label": ("label", text_world / "text.features", "--classes", "red,blue", "--out", folder / "label"),
+        "train": ("train", features, "--out", folder / "head"),
         "evaluate": ("evaluate", head, features),
-        "finetune": ("finetune", world / "photos", "--out", tmp_path / "tuned", "--backbone", residual, *QUICK),
+        "finetune": ("finetune", world / "photos", "--out", folder / "tuned", "--backbone", residual, *QUICK),
         "compare": ("compare", features, "--heads", "prototype,ridge"),
-        "predict": ("predict", head, features, "--out", tmp_path / "p.parquet"),
-        "export": ("export", head, "--out", tmp_path / "model"),
+        "predict": ("predict", head, features, "--out", folder / "p.parquet"),
+        "export": ("export", head, "--out", folder / "model"),
         "search": ("search", index, "id:red/0.png"),
         "duplicates": ("duplicates", index),
-        "neighbours": ("neighbours", features, "--out", tmp_path / "graph.parquet"),
-        "audit": ("audit", features, "--out", tmp_path / "findings.parquet"),
+        "neighbours": ("neighbours", features, "--out", folder / "graph.parquet"),
+        "audit": ("audit", features, "--out", folder / "findings.parquet"),
     }
 
 
 @pytest.fixture(scope="module")
-def printed(lines):
+def printed(lines_into, tmp_path_factory):
     """`printed(name)`: what that call prints on stdout with --json; each is run once."""
+    lines = lines_into(tmp_path_factory.mktemp("printed"))
     return functools.cache(lambda name: CliRunner().invoke(main, [*map(str, lines[name]), "--json"]).stdout)
 
 
@@ -92,10 +96,9 @@ def test_documents_have_the_promised_fields(name, printed):
 
 
 @pytest.mark.parametrize("name", ["embed", "embed --dry-run", "verify", "train", "evaluate", "predict"])
-def test_few_lines_for_people(name, lines, run):
+def test_few_lines_for_people(name, lines_into, tmp_path, run):
     """Without --json a command prints one to six lines of plain text."""
-    force = ["--force"] if name in ("train", "predict") else []
-    result = run(*lines[name], *force)
+    result = run(*lines_into(tmp_path)[name])
     printed = result.stdout.splitlines()
     assert result.exit_code in (0, 3)  # 3: an image of the world can't be used
     assert 1 <= len(printed) <= 6

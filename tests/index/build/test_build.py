@@ -287,7 +287,7 @@ def test_recall_of_a_small_table_is_unbiased(broad, tmp_path, write_table):
 @pytest.mark.parametrize(("recall", "meets_target"), [(0.2, True), (0.95, False)])
 def test_a_missed_target_is_reported(recall, meets_target, tmp_path, write_table):
     """A requested kind whose recall is too low is built, and the document says that it misses the target."""
-    noise = np.random.default_rng(0).normal(size=(2_500, 256)).astype(np.float32)
+    noise = np.random.default_rng(0).normal(size=(1_000, 128)).astype(np.float32)
     document = build_index(write_table(tmp_path / "t", noise), tmp_path / "i", kind="pca-pq", recall=recall)
     assert (document["recall_target"], document["meets_target"]) == (recall, meets_target)
     assert (document["recall_interval"][0] >= recall) == meets_target

@@ -50,10 +50,10 @@ def test_memory_is_estimated(kind, clustered):
     from frieze.indexing.build.train_and_add import IndexTrainer
     from frieze.indexing.faiss_layer.vectors import InMemoryVectors
 
-    vectors = InMemoryVectors(clustered(20_000, 64), metric="l2")
+    vectors = InMemoryVectors(clustered(6_000, 64), metric="l2")
     faiss_index = IndexTrainer(vectors).train_and_add(kind)
-    size = 20_000 * 64 * 4 if faiss_index is None else len(faiss.serialize_index(faiss_index))
-    assert count_bytes(kind, 20_000, 64) == pytest.approx(size, rel=0.25)
+    size = 6_000 * 64 * 4 if faiss_index is None else len(faiss.serialize_index(faiss_index))
+    assert count_bytes(kind, 6_000, 64) == pytest.approx(size, rel=0.25)
 
 
 def test_training_rows():

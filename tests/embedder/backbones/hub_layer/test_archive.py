@@ -46,9 +46,9 @@ def model(folder, keras):
     return fitted(keras.Sequential([keras.Input((8, 8, 3)), layer, keras.layers.Dense(3, activation="softmax")]), keras)
 
 
-def fitted(model, keras):
-    """Train for three steps with an optimizer that remembers."""
-    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy")
+def fitted(model, keras, *, run_eagerly=True):
+    """Train for three steps with an optimizer that remembers; a graph would take longer to trace than to run."""
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", run_eagerly=run_eagerly)
     model.fit(IMAGES, LABELS, batch_size=4, shuffle=False, verbose=0)
     return model
 
@@ -78,7 +78,8 @@ def test_round_trip(is_gone, form, model, folder, keras, tmp_path):
     """A model's file gives the same outputs, whether or not the module's folder is still there."""
     if form == "functional":
         images = keras.Input((8, 8, 3))
-        model = fitted(keras.Model(images, model.layers[1](model.layers[0](images))), keras)
+        model = keras.Model(images, model.layers[1](model.layers[0](images)))
+        fitted(model, keras, run_eagerly=False)
     path, expected = saved(model, tmp_path), model.predict(IMAGES, verbose=0)
     if is_gone:
         shutil.rmtree(folder)

@@ -31,15 +31,18 @@ def make(live):
 
 @pytest.fixture
 def build(keras):
-    """`build(layer, form="sequential")`: a compiled model of the layer and a softmax of three classes."""
+    """`build(layer, form="sequential", run_eagerly=True)`: a compiled model of the layer and a softmax of 3 classes.
 
-    def build_model(layer, form="sequential"):
+    A graph would take longer to trace than to run.
+    """
+
+    def build_model(layer, form="sequential", *, run_eagerly=True):
         keras.utils.set_random_seed(1)
         images, softmax = keras.Input(IMAGES.shape[1:]), keras.layers.Dense(3, activation="softmax")
         model = keras.Sequential([layer, softmax])
         if form == "functional":
             model = keras.Model(images, softmax(layer(images)))
-        model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
+        model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", run_eagerly=run_eagerly)
         return model
 
     return build_model
@@ -87,6 +90,13 @@ def test_what_fit_moves(form, trainable, expected, make, build):
     """`fit` moves exactly the chosen weights, in each form of model, and leaves the statistics of batch norm alone."""
     layer = make(trainable=trainable)
     assert moved(layer, build(layer, form)) == expected
+
+
+@pytest.mark.parametrize("form", ["sequential", "functional"])
+def test_what_fit_moves_in_a_graph(form, make, build):
+    """The same holds where Keras traces a graph of its steps, as it does unless told otherwise."""
+    layer = make(trainable=["norm/*", "top/kernel"])
+    assert moved(layer, build(layer, form, run_eagerly=False)) == TRAINABLE - {"conv/kernel"}
 
 
 @pytest.mark.parametrize(("trainable", "expected"), [(False, set()), ("conv/*", {"conv/kernel"} | STATISTICS)])

@@ -1,5 +1,6 @@
 """A Keras model whose top is free: the judge is the frozen backbone."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -25,6 +26,10 @@ def frozen(residual, images):
 def free(path, unfreeze, **options):
     """Open a trunk."""
     return open_trainable(BackboneRequest(handle=str(path), **options), unfreeze=unfreeze)
+
+
+kept = functools.cache(free)
+"""The same trunk for all tests that change nothing of it."""
 
 
 def network_of(trunk):
@@ -69,7 +74,7 @@ def stored(taught, tmp_path_factory):
 )
 def test_layers_from_one_on_are_free(residual, unfreeze, names):
     """The last N layers, or those from a name on, or all learn, and no others; 20 by default."""
-    trunk = free(residual, unfreeze)
+    trunk = kept(residual, unfreeze)
     weights = trunk._model.trainable_weights
     assert {weight.path.split("/")[0] for weight in weights} == names
     assert trunk.n_free == sum(np.prod(weight.shape) for weight in weights)
@@ -77,7 +82,7 @@ def test_layers_from_one_on_are_free(residual, unfreeze, names):
 
 def test_describes_free_layers(residual):
     """In words: how many layers of how many, and the first one's name."""
-    assert free(residual, "high").free == "5 of 10 layers, from high on"
+    assert kept(residual, "high").free == "5 of 10 layers, from high on"
 
 
 @pytest.mark.parametrize(
@@ -98,13 +103,13 @@ def test_what_is_not_there(residual, unfreeze, message, hint):
 
 def test_builtin_learns():
     """The built-in network can be fine-tuned as any other: all of it, or its last layers."""
-    assert free("builtin", "all").n_free == BUILTIN_MODEL.n_parameters
-    assert free("builtin", "embedding").n_free == (480 + 64 + 128 + 1) * 256
+    assert kept("builtin", "all").n_free == BUILTIN_MODEL.n_parameters
+    assert kept("builtin", "embedding").n_free == (480 + 64 + 128 + 1) * 256
 
 
 def test_embeds_as_the_frozen_backbone(residual, images, frozen):
     """Before any training its embeddings are the backbone's, as they are outside and inside a network."""
-    trunk = free(residual, "all")
+    trunk = kept(residual, "all")
     assert np.allclose(trunk.embeddings(images), frozen, atol=1e-5)
 
 
@@ -113,7 +118,7 @@ def test_stays_in_inference_mode(residual, images, frozen, training):
     """Within a network that is called in training mode, too, batch norm uses its statistics: Keras would override."""
     keras = import_keras()
     pixels = keras.Input((16, 16, 3))
-    network = keras.Model(pixels, free(residual, "all").embeddings(pixels))
+    network = keras.Model(pixels, kept(residual, "all").embeddings(pixels))
     assert np.allclose(network(images, training=training), frozen, atol=1e-5)
 
 
@@ -129,7 +134,7 @@ def test_statistics_stay(taught):
 @pytest.mark.parametrize(("unfreeze", "n_cuts"), [("high", 2), ("top", 1), ("add", 2), ("low_relu", 1)])
 def test_split_in_two(residual, images, frozen, unfreeze, n_cuts):
     """The frozen part and then the rest give what the whole gives; a connection past the cut is cut too."""
-    lower, upper = free(residual, unfreeze).split()
+    lower, upper = kept(residual, unfreeze).split()
     maps = lower(images)
     assert len(lower.outputs) == n_cuts
     assert np.allclose(upper(maps), frozen, atol=1e-5)
@@ -151,7 +156,7 @@ def test_split_at_a_sum_that_is_no_layer(tmp_path, images, unfreeze):
 
 def test_only_the_upper_part_learns(residual):
     """The rest has all that is free, the frozen part nothing of it."""
-    trunk = free(residual, "high")
+    trunk = kept(residual, "high")
     lower, upper = trunk.split()
     assert lower.trainable_weights == []
     assert sum(np.prod(weight.shape) for weight in upper.trainable_weights) == trunk.n_free
@@ -159,23 +164,23 @@ def test_only_the_upper_part_learns(residual):
 
 def test_upper_part_stays_in_inference_mode(residual, images, frozen):
     """Called in training mode the rest gives the same embeddings."""
-    lower, upper = free(residual, "high").split()
+    lower, upper = kept(residual, "high").split()
     assert np.allclose(upper(lower(images), training=True), frozen, atol=1e-5)
 
 
 def test_all_free_is_not_split(residual):
     """Where everything learns there is no part to keep."""
     with pytest.raises(InputError, match="Every layer is free") as caught:
-        free(residual, "all").split()
+        kept(residual, "all").split()
     assert "`cache`" in caught.value.hint
 
 
 def test_memory_grows_with_the_batch(residual):
     """An image more takes so much more; more layers that learn take more; what is held for no image are the weights."""
-    one, two, three = (free(residual, "high").count_bytes(n) for n in (1, 2, 3))
+    one, two, three = (kept(residual, "high").count_bytes(n) for n in (1, 2, 3))
     assert three - two == two - one > 4 * 2 * (8 * 8 * 8) * 3
-    assert free(residual, "all").count_bytes(1) > one
-    assert 2 * one - two == 4 * (free(residual, "all")._model.count_params() + 3 * free(residual, "high").n_free)
+    assert kept(residual, "all").count_bytes(1) > one
+    assert 2 * one - two == 4 * (kept(residual, "all")._model.count_params() + 3 * kept(residual, "high").n_free)
 
 
 def test_memory_of_a_network_of_any_size(residual, tmp_path):

@@ -120,16 +120,21 @@ def test_kept_head(answered, world, tmp_path):
     np.testing.assert_array_equal(first.predict(vectors)[1], same.predict(vectors)[1])
 
 
+def files_near(folder):
+    """Return all paths in a folder, and what lies beside it."""
+    return sorted([*folder.rglob("*"), *folder.parent.iterdir()])
+
+
 @pytest.mark.parametrize(
     ("name", "status"),
     [("../escaped", 400), ("a/b", 400), (".hidden", 400), ("", 400), ("x" * 101, 400), ("..", 400)],
 )
 def test_names_of_heads(answered, tmp_path, name, status):
     """A head is kept beside the file of labels, nowhere else."""
-    before = sorted(tmp_path.parent.rglob("*"))
+    before = files_near(tmp_path)
     response = answered.post("/heads", json={"column": "blue?", "name": name}, headers=TOKEN)
     assert response.status_code == status
-    assert sorted(tmp_path.parent.rglob("*")) == before
+    assert files_near(tmp_path) == before
 
 
 def test_no_head_is_replaced(answered):
