@@ -26,6 +26,7 @@ from frieze.classifiers.finetuning.warm_start import check_images, check_memory
 from frieze.classifiers.intervals import accuracy_interval, grouped_accuracy_interval
 from frieze.classifiers.label_audit.audit import audit_labels, check_audit
 from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
+from frieze.classifiers.label_audit.relabelling import OutOfFoldAccuracy, Relabelling, measure_relabelling
 from frieze.classifiers.registry import HEADS, name_head
 from frieze.classifiers.solver.linear import fit_linear, fit_path
 from frieze.classifiers.storage.head_folder import (
@@ -70,8 +71,10 @@ __all__ = [
     "HeadConfig",
     "Neighbourhood",
     "Network",
+    "OutOfFoldAccuracy",
     "PooledFeatures",
     "Questions",
+    "Relabelling",
     "SplitConfig",
     "StartWeights",
     "Taught",
@@ -100,6 +103,7 @@ __all__ = [
     "join_groups",
     "make_zero_shot_head",
     "measure_drift",
+    "measure_relabelling",
     "name_head",
     "notes_on_labels",
     "number_wholes",

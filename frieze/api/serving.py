@@ -95,6 +95,7 @@ def serve_at(index: Path, *, port: int | None, opened: Callable[[str], None] | N
 def _open(
     index: Path, head: Path | None = None, labels: Path | None = None, *, is_read_only: bool = False
 ) -> "Collection":
+    from frieze.api.auditing import audit
     from frieze.api.heads import train
     from frieze.web.collection import open_collection
     from frieze.web.thumbnails import cache_file
@@ -108,6 +109,7 @@ def _open(
         is_read_only=is_read_only,
     )
     collection.train_head = train
+    collection.mistakes.run_audit = audit
     return collection
 
 

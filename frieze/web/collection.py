@@ -16,6 +16,7 @@ from frieze.web.background import BackgroundResult
 from frieze.web.decisions import DecisionLog, log_path, read_current_decisions
 from frieze.web.facets.count import Facets
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
+from frieze.web.mistakes import Mistakes
 from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
 
@@ -49,6 +50,7 @@ class Collection:
         decision_log: The decisions on duplicates.
         labels: The file of labels, or None.
         is_read_only: Whether nothing is to be written.
+        mistakes: Images whose label may be wrong.
         train_head: `frieze.train`, for heads that are kept; None where none can be.
     """
 
@@ -69,7 +71,7 @@ class Collection:
         self.decision_log = DecisionLog(log_path(index.path), is_read_only=is_read_only)
         self._duplicates = BackgroundResult(lambda: find_duplicates(index))
         self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
-        self._predictions = BackgroundResult(self._predict_all)
+        self.mistakes = Mistakes(index, head, labels, lambda: self.unit_vectors)
 
     @functools.cached_property
     def unit_vectors(self) -> "UnitVectors":
@@ -184,46 +186,12 @@ class Collection:
         """Return the images as points of a map, computed in the background."""
         return self._maps[method]
 
-    def mistakes(self) -> BackgroundResult[list[dict[str, Any]]]:
-        """Return the images whose label differs from the prediction, most confident first, computed in the background.
-
-        Raises:
-            InputError: There is no head.
-        """
-        if self.head is None:
-            raise InputError("No head was given.", hint="Start the page with: frieze serve INDEX --head HEAD")
-        return self._predictions
-
     def _project(self, method: str) -> dict[str, Any]:
         rows = choose_rows(len(self.index))
         vectors = np.concatenate(list(indexing.read_vectors(self.index, rows)))
         points = project(vectors, rows, method=method)
         labels, codes = indexing.label_codes(self.index)
         return to_document(points, self.index.ids[rows].tolist(), labels, codes[rows])
-
-    def _predict_all(self) -> list[dict[str, Any]]:
-        """Predict every image of the table that the index was made of, as `frieze predict` does.
-
-        Raises:
-            InputError: The table can't be read, or has changed since the index was made.
-        """
-        assert self.head is not None  # noqa: S101  checked by the callers
-        table = stored.open_features(Path(self.index.document["features"]["path"]))
-        if stale := self.index.staleness():  # after opening, so that a run which ends meanwhile is noticed
-            raise InputError(stale, hint="Then start the page again.")
-        labels = np.asarray(table.labels, object)
-        names, probabilities = self.head.predict(table.embeddings())
-        wrong = np.flatnonzero([label is not None and label != one for label, one in zip(labels, names, strict=True)])
-        wrong = wrong[np.argsort(-probabilities[wrong], kind="stable")]
-        return [
-            {
-                "id": table.ids[row],
-                "label": labels[row],
-                "prediction": names[row],
-                "probability": float(probabilities[row]),
-            }
-            for row in wrong.tolist()
-        ]
 
     def _load(self) -> "Backbone":
         import frieze.embedder

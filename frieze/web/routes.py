@@ -18,6 +18,7 @@ from frieze.web import schemas
 from frieze.web.background import BackgroundResult
 from frieze.web.collection import Collection
 from frieze.web.exif import read_exif
+from frieze.web.mistakes import Source
 from frieze.web.originals import read_original
 from frieze.web.schemas import (
     ACCEPTED,
@@ -128,6 +129,15 @@ Label = Annotated[
 ]
 
 
+MistakeSource = Annotated[
+    Source,
+    fastapi.Query(
+        description="The head of the page, an audit of the labels, or the heads of `POST /retrain`,"
+        " each of which judges the images that it was not fitted on."
+    ),
+]
+
+
 def add_collection_routes(app: FastAPI, collection: Collection) -> None:
     """Add the routes for the collection, classes, duplicates, mistakes and the map."""
 
@@ -147,13 +157,18 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
         return _or_working(collection.duplicates())
 
     @app.get("/mistakes", response_model=schemas.Mistakes, responses=ACCEPTED)
-    def mistakes(start: Start = 0, n: Count = 60) -> Any:
-        """Return the images whose label differs from the head's prediction, most confident first."""
-        result = collection.mistakes()
+    def mistakes(source: MistakeSource = "head", start: Start = 0, n: Count = 60) -> Any:
+        """Return the images whose label may be wrong, most confident first; computed on the first request."""
+        result = collection.mistakes.find(source)
         if result.state in ("idle", "working"):
             return _or_working(result)
-        rows = result.get()
+        rows = result.get()["mistakes"] if source == "retrained" else result.get()
         return {"total": len(rows), "mistakes": rows[start : start + n]}
+
+    @app.post("/retrain", response_model=schemas.Retrained, responses=ACCEPTED)
+    def retrain() -> Any:
+        """Fit heads on the labels as they are now and as the table has them, and compare these; nothing is stored."""
+        return _or_working(collection.mistakes.retrain())
 
     # The operation's name is part of the schema, from which clients are generated.
     @app.get("/map", response_model=schemas.Map, responses=ACCEPTED, operation_id="lay_out_map_get", summary="Lay Out")

@@ -305,6 +305,23 @@ class Mistakes(BaseModel):
     mistakes: list[Mistake]
 
 
+class LabelAccuracy(BaseModel):
+    """How often heads are right on images that they were not fitted on, by the labels as they are now."""
+
+    accuracy: float
+    interval: list[float] = Field(description="95 %, Wilson; over groups where images come in groups.")
+
+
+class Retrained(BaseModel):
+    """What the file's labels change: heads on the table's labels, and on the labels as they are now."""
+
+    n: int = Field(description="Images that were judged: those with a label of five images or more.")
+    n_corrected: int = Field(description="Labels of the file that differ from the table's.")
+    n_confirmed: int = Field(description="Labels of the file that are the table's.")
+    before: LabelAccuracy
+    after: LabelAccuracy
+
+
 class Map(BaseModel):
     """Images as points on a plane; each list but `labels` has one entry per point."""
 

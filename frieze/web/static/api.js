@@ -47,9 +47,9 @@ export const send = (path, document) => call(path, {
 });
 
 // What takes longer is answered with 202 until it is there.
-export async function askUntilThere(path) {
+export async function askUntilThere(path, options) {
   for (;;) {
-    const answer = await call(path);
+    const answer = await call(path, options);
     if (answer.status !== 202) return answer.json();
     await new Promise((done) => setTimeout(done, 700));
   }

@@ -42,13 +42,14 @@ try {
   search.begin(facts);
   classes.begin(facts);
   duplicates.begin();
+  mistakes.begin();
   tiles.begin({ open: viewer.open, like: search.like });
   viewer.begin({ like: search.like });
   document.addEventListener("keydown", tiles.onKey);
   const shown = { ...dom, tile: (id, lines) => tiles.imageTile(id, lines) };
   map.begin({ dom: shown, load: (method) => askUntilThere(`/map?method=${method}`), like: (id) => viewer.openList([id]) });
   if (get("teach")) {
-    selection.begin().catch(say);
+    selection.begin(facts).catch(say);
     teach.begin();
   }
   window.addEventListener("hashchange", route);

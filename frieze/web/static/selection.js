@@ -8,10 +8,13 @@ const selected = new Set(); // ids
 const N_KEYS = 9;
 let last = null; // the tile that a range begins at
 let column = "label";
+let tableLabels = []; // which have keys too, where they are few
 let usual = []; // labels that have a key, whether they are given already or not
 let heldOut = () => false; // whether an image is a question that was drawn at random
 
-export function begin() {
+export function begin(facts) {
+  const names = facts.labels.map(({ label }) => label).filter((label) => label !== null);
+  tableLabels = names.length <= N_KEYS ? names : [];
   labels.watch(mark);
   labels.onChange(showBar);
   document.addEventListener("click", onClick, true);
@@ -38,7 +41,7 @@ export function setColumn(name, names, isHeldOut) {
   showBar();
 }
 
-export const known = () => [...new Set([...usual, ...Object.keys(labels.facts().columns[column] ?? {})])];
+export const known = () => [...new Set([...usual, ...(column === "label" ? tableLabels : []), ...Object.keys(labels.facts().columns[column] ?? {})])];
 
 const shownTiles = () => [...document.querySelectorAll("main section:not([hidden]) .tile")].filter((tile) => tile.offsetParent);
 

@@ -1,7 +1,8 @@
 // Teach: a head on a few examples ranks every image, asks about those that help most, and is kept.
 
-import { ask, send } from "./api.js";
-import { copy, count, get, make, percent, say } from "./dom.js";
+import { send } from "./api.js";
+import { count, get, make, percent, say } from "./dom.js";
+import * as keptHead from "./kept_head.js";
 import * as labels from "./labels.js";
 import { Pages } from "./pages.js";
 import { setColumn } from "./selection.js";
@@ -22,8 +23,8 @@ export function begin() {
   get("rank-by").addEventListener("change", () => pages.restart());
   get("rank-again").addEventListener("click", () => pages.restart());
   get("ask-me").addEventListener("click", () => askMe().catch(say));
-  get("keep-form").addEventListener("submit", (event) => { event.preventDefault(); keep().catch(say); });
-  get("copy-kept").addEventListener("click", () => copy(get("copy-kept"), get("kept-command").textContent));
+  const ids = { form: "keep-form", name: "head-name", button: "keep", kept: "kept", words: "kept-words", command: "kept-command", copyButton: "copy-kept" };
+  keptHead.begin(ids, () => column);
   labels.onChange(onAnswer);
 }
 
@@ -117,16 +118,3 @@ function showTaught({ classes, n_unsure: nUnsure, held_out: heldOut, of }) {
 }
 
 const preferred = (of) => ([...get("rank-by").options].some(({ value }) => value === column) ? column : of);
-
-async function keep() {
-  say(null);
-  get("keep").disabled = true;
-  try {
-    const answer = await (await send("/heads", { column, name: get("head-name").value.trim() })).json();
-    get("kept").hidden = false;
-    get("kept-words").textContent = `Kept as ${answer.out}: right on ${percent(answer.accuracy)} of the labelled images that it held out. The same by hand:`;
-    get("kept-command").textContent = answer.command;
-  } finally {
-    get("keep").disabled = false;
-  }
-}

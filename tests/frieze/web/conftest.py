@@ -8,9 +8,12 @@ import pytest
 import uvicorn
 from fastapi.testclient import TestClient
 
+import frieze
 from frieze.api.confirming import find_copies
 from frieze.web.app import make_app
 from frieze.web.collection import open_collection
+
+WRONG = {"blue/0.png": "red", "green/1.png": "blue"}
 
 
 @contextlib.contextmanager
@@ -21,10 +24,12 @@ def serve_page(collection, **options):
     thread.start()
     while not server.started:
         pass
-    yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = True
-    thread.join()
-    collection.close()
+    try:
+        yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}/"
+    finally:  # else the thread of a test that failed keeps the process
+        server.should_exit = True
+        thread.join()
+        collection.close()
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +45,18 @@ def collection(world, tmp_path_factory):
     opened = open_collection(world / "photos.index", world / "photos.head", thumbnails, find_duplicates=find_copies)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def noisy(world, tmp_path_factory):
+    """An index of the world's photographs with two wrong labels."""
+    folder = tmp_path_factory.mktemp("noisy")
+    table = frieze.open_features(world / "photos.features")
+    rows = [f"{name},{WRONG.get(name, label)}" for name, label in zip(table.ids, table.labels, strict=True)]
+    (folder / "labels.csv").write_text("\n".join(["id,label", *rows]))
+    frieze.embed(world / "photos", out=folder / "f", labels=folder / "labels.csv")
+    frieze.index(folder / "f", out=folder / "photos.index")
+    return folder / "photos.index"
 
 
 @pytest.fixture(scope="session")

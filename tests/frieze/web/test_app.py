@@ -122,7 +122,7 @@ def test_mistakes_of_another_table(world, tmp_path):
     shutil.rmtree(table)
     frieze.embed(world / "photos" / "red", out=table)
     with pytest.raises(InputError, match="from an older state of its table") as error:
-        other.mistakes().get()
+        other.mistakes.find("head").get()
     assert error.value.hint == "Then start the page again."
 
 
@@ -202,6 +202,7 @@ def test_openapi(page):
         "/duplicates",
         "/decisions",
         "/mistakes",
+        "/retrain",
         "/map",
         "/labels",
         "/labels.csv",
@@ -241,6 +242,7 @@ def test_operation_ids(page):
         "mistakes_mistakes_get",
         "original_original_get",
         "picture_picture_get",
+        "retrain_retrain_post",
         "search_image_search_post",
         "search_search_get",
         "search_text_search_text_get",

@@ -25,9 +25,9 @@ CALLS = (
     "GET /facets",
 )
 CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
-CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "POST /heads")
+CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "POST /heads", "POST /retrain")
 
-BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "GET /labels.csv", "POST /crop")
+BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "GET /labels.csv", "POST /crop", "POST /retrain")
 """Calls that take nothing that could be wrong."""
 
 
