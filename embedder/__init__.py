@@ -25,6 +25,7 @@ from frieze.embedder.engines.keep_graph import ship_graph
 from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
 from frieze.embedder.images.decode_processes import DecodeProcesses
 from frieze.embedder.images.decoding_tally import describe_tally
+from frieze.embedder.images.jpeg import is_small_jpeg
 from frieze.embedder.images.open_image import has_several, open_image
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.images.resize import FITS, PIXELS
@@ -122,6 +123,7 @@ __all__ = [
     "has_several",
     "image_reader",
     "in_full",
+    "is_small_jpeg",
     "list_backbones",
     "list_graphs",
     "load_backbone",

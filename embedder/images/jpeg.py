@@ -19,9 +19,11 @@ _SOS, _FRAMES, _PROGRESSIVE = 0xFFDA, (0xFFC0, 0xFFC1, 0xFFC2), 0xFFC2
 _JFIF_AT, _EXIF_AT, _PROFILE_AT, _ADOBE_AT = 0xFFE0, 0xFFE1, 0xFFE2, 0xFFEE
 _READ = (*_FRAMES, _JFIF_AT, _EXIF_AT, _PROFILE_AT, _ADOBE_AT)
 _SKIPPED = {0xFFC4, 0xFFDB, 0xFFDD, 0xFFFE, *range(0xFFE0, 0xFFF0)}  # tables, comments, APP0 to APP15
+_METADATA = {0xFFFE, *range(0xFFE1, 0xFFF0)}  # comments, APP1 to APP15
 """Markers (ITU-T T.81, table B.1)."""
 
 _EXIF, _XMP, _PROFILE = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_JFIF_BYTES, _END = 16, b"\xff\xd9"  # a longer one has a small picture of its own
 _NAMES, _SHORTEST_BYTES = {_JFIF_AT: b"JFIF", _ADOBE_AT: b"Adobe"}, 7
 _BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _ORIENTATION, _SHORT, _ENTRY_BYTES, _INLINE_BYTES = 0x0112, 3, 12, 4
@@ -48,6 +50,7 @@ class JpegHeader(NamedTuple):
         orientation: EXIF orientation; None for none.
         profile: The bytes of its ICC profile; empty for none.
         mode: `L` or `RGB`, as Pillow opens it.
+        has_metadata: Whether it says more than its pixels: EXIF, a profile, a comment, a small picture.
     """
 
     width: int
@@ -56,6 +59,7 @@ class JpegHeader(NamedTuple):
     orientation: int | None
     profile: bytes
     mode: str
+    has_metadata: bool
 
 
 class _UnusualError(Exception):
@@ -71,6 +75,7 @@ class _Reader:
         self.exif = b""
         self.profiles: list[bytes] = []
         self.has_xmp_orientation = False
+        self.has_metadata = False
 
     def read(self, marker: int, body: bytes) -> None:
         if marker in _FRAMES:
@@ -97,7 +102,7 @@ class _Reader:
             raise _UnusualError
         orientation = _read_orientation(self.exif)
         _require(orientation is not None or not self.has_xmp_orientation)
-        return JpegHeader(*self.frame, orientation, self._profile(), self.mode)
+        return JpegHeader(*self.frame, orientation, self._profile(), self.mode, self.has_metadata)
 
     def _profile(self) -> bytes:
         chunks = sorted(self.profiles)  # each begins with its number and the number of all
@@ -122,11 +127,20 @@ def read_header(data: bytes) -> JpegHeader | None:
         return None
 
 
+def is_small_jpeg(data: bytes, side_px: int) -> bool:
+    """Tell whether a file is a whole JPEG of at most `side_px` pixels a side that holds nothing but its pixels."""
+    header = read_header(data)
+    if header is None or header.has_metadata:
+        return False
+    return data.endswith(_END) and max(header.width, header.height) <= side_px
+
+
 def _read_header(data: bytes) -> JpegHeader:
     reader, at = _Reader(), 2
     marker, length = struct.unpack_from(">HH", data, at)
     while marker != _SOS:
         _require((marker in _FRAMES or marker in _SKIPPED) and length >= _LENGTH_BYTES)
+        reader.has_metadata |= marker in _METADATA or (marker == _JFIF_AT and length > _JFIF_BYTES)
         if marker in _READ:
             reader.read(marker, data[at + _MARKER_BYTES + _LENGTH_BYTES : at + _MARKER_BYTES + length])
         at += _MARKER_BYTES + length

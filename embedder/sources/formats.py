@@ -1,5 +1,6 @@
 """The table of file formats that hold or list many images: archives, Parquet, manifests, lists of paths."""
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -62,6 +63,7 @@ SHARD_KINDS = ("tar", "zip", "tfrecord", "parquet", "arrow")
 """Kinds of the shards that a folder without image files may hold."""
 
 
+@functools.lru_cache(1024)  # images of one folder or archive ask for it again and again
 def file_kind(name: str) -> str | None:
     """Return the kind of a file by its name; None for images and all other files.
 

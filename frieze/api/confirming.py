@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from frieze.indexing import Index, PairProcesses, ReadPicture
 
 _LIMIT_BYTES = 256 << 20
+_N_TOGETHER = 32  # thumbnails that are stored at once: each time takes as long as drawing a small one
 _MAY_HAVE_SEVERAL = (".gif", ".tif", ".tiff", ".webp", ".png", ".apng", ".avif")
 NO_HASHES = (
     "The table has no perceptual hashes (it was imported, or made by an earlier version), so copies that are turned,"
@@ -151,7 +152,7 @@ def _notes(document: dict[str, Any], *, has_hashes: bool) -> Iterator[str]:
 
 def _open_thumbnails() -> Thumbnails | None:
     try:
-        return Thumbnails(cache_file())
+        return Thumbnails(cache_file(), n_together=_N_TOGETHER)
     except InputError:  # the cache folder is not writable
         return None
 
@@ -168,4 +169,4 @@ def _has_several(uri: str) -> bool:
 def _to_pixels(jpeg: bytes) -> Any:
     import simplejpeg
 
-    return simplejpeg.decode_jpeg(jpeg)
+    return simplejpeg.decode_jpeg(jpeg, strict=False)  # what others only warn of has been embedded

@@ -22,6 +22,8 @@ _SHA256_LENGTH = 64  # in hexadecimal digits
 def draw(uri: str, side_px: int, *, sha256: str = "", decoding: str = "") -> bytes:
     """Return an image, upright, as a JPEG whose longer side has at most `side_px` pixels.
 
+    A file that is such a JPEG, has no metadata and has not changed is returned as it is: it is its own thumbnail.
+
     Args:
         uri: The image's URI.
         side_px: The longer side.
@@ -34,10 +36,13 @@ def draw(uri: str, side_px: int, *, sha256: str = "", decoding: str = "") -> byt
     import frieze.embedder
 
     known, options = sha256 if len(sha256) == _SHA256_LENGTH else "", frieze.embedder.in_full(decoding)
+    has_choices = "+" in decoding  # of bands, or of a range
     try:
         data = frieze.embedder.read_image(uri, options=options, sha256=known)
         if known and hashlib.sha256(data).hexdigest() != known:
             raise ImageError("read", "changed", "the file has changed since it was embedded")
+        if known and not has_choices and frieze.embedder.is_small_jpeg(data, side_px):
+            return data
         image, _ = frieze.embedder.decode(data, side_px=side_px, decoding=options.decoding)
     except OSError as error:
         raise ImageError("read", "unreadable", str(error)) from error

@@ -1,5 +1,6 @@
 """Cache of thumbnails: one SQLite file of limited size, below the user's cache folder."""
 
+import threading
 from pathlib import Path
 
 import platformdirs
@@ -22,13 +23,17 @@ class Thumbnails:
     Args:
         path: The cache file, created where it is missing. Several processes may share it.
         limit_bytes: Size limit of the file.
+        n_together: How many are stored at once; those that are not yet stored are lost with a process that is killed.
 
     Raises:
         InputError: The file can't be created, or is no such cache.
     """
 
-    def __init__(self, path: Path, *, limit_bytes: int = _LIMIT_BYTES) -> None:
+    def __init__(self, path: Path, *, limit_bytes: int = _LIMIT_BYTES, n_together: int = 1) -> None:
         self._cache = SqliteCache(path, limit_bytes=limit_bytes, what="Thumbnails")
+        self._n_together = n_together
+        self._drawn: dict[str, bytes] = {}  # not yet stored
+        self._lock = threading.Lock()
 
     def get(self, uri: str, version: str, *, decoding: str = "") -> bytes:
         """Return an image's thumbnail as a JPEG, upright.
@@ -42,13 +47,22 @@ class Thumbnails:
             ImageError: It is missing or broken, or `version` is a sha256 that its bytes no longer have.
         """
         key = f"{version} {uri}" + "".join(decoding.partition("+")[1:])  # with what else than the version it states
-        cached = self._cache.get([key])
-        if key in cached:
-            return cached[key]
+        cached = self._drawn.get(key) or self._cache.get([key]).get(key)
+        if cached is not None:
+            return cached
         data = draw(uri, THUMBNAIL_PX, sha256=version, decoding=decoding)
-        self._cache.put({key: data})
+        with self._lock:
+            self._drawn[key] = data
+            if len(self._drawn) >= self._n_together:
+                self._store()
         return data
 
     def close(self) -> None:
-        """Close the file."""
+        """Store what is left, and close the file."""
+        with self._lock:
+            self._store()
         self._cache.close()
+
+    def _store(self) -> None:
+        self._cache.put(self._drawn)
+        self._drawn = {}

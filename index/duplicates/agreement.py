@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from frieze.core import Floats
-from frieze.indexing.duplicates.alignment import Affine, Picture, invert
+from frieze.indexing.duplicates.alignment import Picture, invert
 from frieze.indexing.duplicates.colours import match_colours
 from frieze.indexing.duplicates.laid import Laid, Mask, soften, to_luma
+from frieze.indexing.duplicates.local_features import Affine
 
 _WINDOW = 9  # pixels: side of the neighbourhoods whose correlation is taken
 _SMOOTHING = 0.9  # standard deviation in pixels: what compression and resampling leave behind
@@ -175,7 +176,7 @@ def estimate_correlation(picture: Picture, other: Picture, matrix: Affine) -> fl
 
     if abs(np.linalg.det(matrix[:, :2])) > 1:
         return estimate_correlation(other, picture, invert(matrix))
-    first, second = picture.tiny, other.tiny
+    first, second = (one.tiny.astype(np.float32) for one in (picture, other))
     onto, of = (np.divide(one.tiny.shape[::-1], (one.width, one.height)) for one in (picture, other))
     turn = matrix[:, :2] / of * onto[:, None]
     shift = (matrix[:, 2] + 0.5 - matrix[:, :2].sum(axis=1) / 2) * onto - 0.5 + turn.sum(axis=1) / 2

@@ -1,30 +1,29 @@
 """How one picture may lie on another: maps by the whole, by the part inside of borders, by local features."""
 
 import dataclasses
-import functools
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from frieze.core import Floats, Rows
-
-Pixels = npt.NDArray[np.uint8]
-Affine = npt.NDArray[np.float64]
-"""float64 [2, 3]: coordinates (x, y, 1) of pixel centres in one picture -> (x, y) in another."""
+from frieze.core import Floats
+from frieze.indexing.duplicates.local_features import (
+    Affine,
+    Features,
+    Pixels,
+    find_features,
+    fit_map,
+    have_enough,
+    may_match,
+    mirror_features,
+)
 
 _TINY_PX = 64
 _GRID = 16  # side of the small pictures that are compared in eight orientations
-_MIN_CORRELATION = 0.7  # of two small pictures, for their orientation to be tried
+_MIN_CORRELATION = 0.74  # of two small pictures, for their orientation to be tried; copies have .768 and more
 _FLAT_LEVELS, _FLAT_SHARE = 8, 0.95  # a row or column of a border: so many of its pixels near its median
 _STEP = 3  # of these each third pixel is looked at
 _MIN_SIDE = 0.25  # of a picture, inside its border
-_N_FEATURES, _SCALE, _N_LEVELS, _PATCH_PX, _MIN_CORNER = 300, 1.25, 8, 19, 5
-_MAX_RATIO, _MAX_BITS = 0.9, 70  # distance of the nearest over that of the second descriptor; and the distance
-_SURE_RATIO, _MIN_SURE = 0.7, 4  # such a ratio, and how many have it at least; of copies 8 and more do
-_MIN_INLIERS = 7
-_INLIER_PX, _MAX_DRAWS = 2.5, 300  # finds a map that one match in six agrees with
 _REFINEMENTS = 20
 _SEARCHED, _APART, _REPEATED = 32, 0.5, 0.9  # cells a side; correlation between, and at, repetitions
 
@@ -39,20 +38,6 @@ _ORIENTATIONS: tuple[tuple[tuple[float, float, float], tuple[float, float, float
     ((0, -1, 1), (-1, 0, 1)),
 )
 """Maps of the unit square to itself: mirrors and quarter turns."""
-
-
-class Features(NamedTuple):
-    """Local features of a picture.
-
-    Attributes:
-        places: Of its keypoints, float32 [n, 2] (x, y).
-        descriptors: Of 256 bits each, uint8 [n, 32].
-        keypoints: OpenCV's.
-    """
-
-    places: Floats
-    descriptors: Pixels
-    keypoints: Sequence[Any] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +63,7 @@ class Picture:
 
     Attributes:
         grey: uint8 [H, W].
-        tiny: The grey picture in 64 pixels, float32 [h, w]: enough to tell that most maps don't hold.
+        tiny: The grey picture in 64 pixels, uint8 [h, w]: enough to tell that most maps don't hold.
         boxes: The whole picture, and the part inside its flat borders where there are some.
         grids: float32 [n, 256]: each box as a small picture of mean 0 and length 1.
         oriented_grids: float32 [n, 8, 256]: `grids` in the eight orientations.
@@ -91,12 +76,12 @@ class Picture:
         grey = self.grey
         self.height, self.width = grey.shape
         size = [max(1, round(_TINY_PX * side / max(rgb.shape))) for side in (self.width, self.height)]
-        self.tiny: Floats = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        self.tiny: Pixels = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         whole, inner = Box(0, 0, self.width, self.height), _inside_borders(grey)
         self.boxes = [whole] if inner == whole else [whole, inner]
         self.grids = np.stack([_to_grid(grey[box.top : box.bottom, box.left : box.right]) for box in self.boxes])
         self.oriented_grids = _orient(self.grids)
-        self._features: dict[bool, Features] = {}
+        self._features: dict[tuple[bool, bool], Features] = {}
         self._is_periodic: bool | None = None
 
     @property
@@ -114,15 +99,16 @@ class Picture:
             self._is_periodic = _repeats(self.grey)
         return self._is_periodic
 
-    def features(self, *, mirrored: bool = False) -> Features:
-        """Return local features of the picture, or of its mirror image."""
-        plain = self._features.get(False)  # no `cached_property`: before Python 3.12 threads wait for each other there
-        if plain is None:
-            plain = self._features[False] = _find_features(self.grey)
-        if mirrored and True not in self._features:  # asked after `plain`: another thread drops its keypoints last
-            self._features[True] = _mirror(self.grey, plain)
-            self._features[False] = plain._replace(keypoints=())  # nothing else asks for them, and they are large
-        return self._features[mirrored]
+    def features(self, *, mirrored: bool = False, few: bool = False) -> Features:
+        """Return local features of the picture, or of its mirror image; all of them, or few."""
+        if (mirrored, few) not in self._features:  # threads that ask at once compute the same
+            self._features[mirrored, few] = self._find_features(mirrored=mirrored, few=few)
+        return self._features[mirrored, few]
+
+    def _find_features(self, *, mirrored: bool, few: bool) -> Features:
+        if mirrored:
+            return mirror_features(self.grey, self.features(few=few))
+        return self.features().few() if few else find_features(self.grey)
 
 
 def guess_alignments(picture: Picture, other: Picture, *, by_features: bool) -> Iterator[Affine]:
@@ -248,23 +234,28 @@ def _inside_borders(grey: Pixels) -> Box:
     height, width = grey.shape
     if not any(_are_flat(edges).any() for edges in (grey[[0, -1]], grey.T[[0, -1]])):
         return Box(0, 0, width, height)
-    left, top, right, bottom = 0, 0, width, height
-    for _ in range(2):
-        top, bottom = _trim(grey[top:bottom, left:right], top)
-        left, right = _trim(grey[top:bottom, left:right].T, left)
+    top, bottom = _trim(grey)
+    left, right = _trim(grey[top:bottom].T)
+    if (left, right) != (0, width):  # else the same would be found again
+        first, last = _trim(grey[top:bottom, left:right])
+        top, bottom = top + first, top + last
+        first, last = _trim(grey[top:bottom, left:right].T)
+        left, right = left + first, left + last
     if right - left < _MIN_SIDE * width or bottom - top < _MIN_SIDE * height:
         return Box(0, 0, width, height)
     return Box(left, top, right, bottom)
 
 
-def _trim(rows: Pixels, offset: int) -> tuple[int, int]:
-    """Return the longest run of rows that are not flat, the first and the one after the last, both plus an offset."""
-    busy = np.flatnonzero(~_are_flat(rows))
-    if not len(busy):
-        return offset, offset + 1
-    runs = np.split(busy, np.flatnonzero(np.diff(busy) > 1) + 1)
-    longest = max(runs, key=lambda run: int(run[-1] - run[0]))
-    return offset + int(longest[0]), offset + int(longest[-1]) + 1
+def _trim(rows: Pixels) -> tuple[int, int]:
+    """Return the longest run of rows that are not flat, the first and the one after the last; the first row if none."""
+    busy = np.zeros(len(rows) + 2, bool)
+    busy[1:-1] = ~_are_flat(rows)
+    limits = np.flatnonzero(busy[1:] != busy[:-1])
+    if not len(limits):
+        return 0, 1
+    starts, ends = limits[::2], limits[1::2]
+    longest = np.argmax(ends - starts)
+    return int(starts[longest]), int(ends[longest])
 
 
 def _are_flat(rows: Pixels) -> npt.NDArray[np.bool_]:
@@ -276,92 +267,14 @@ def _are_flat(rows: Pixels) -> npt.NDArray[np.bool_]:
     return np.asarray(np.count_nonzero(near, axis=1) / n >= _FLAT_SHARE)
 
 
-def _find_features(grey: Pixels) -> Features:
-    if min(grey.shape) < _PATCH_PX:  # no patch fits in; OpenCV would raise on a picture of one line
-        return _to_features((), None)
-    return _to_features(*_detector().detectAndCompute(grey, None))
-
-
-def _mirror(grey: Pixels, features: Features) -> Features:
-    """Return the features of the mirror image: the same keypoints, whose descriptors differ."""
-    import cv2
-
-    if not features.keypoints:
-        return features
-    scales = _SCALE ** np.arange(_N_LEVELS)
-    lasts = ((np.rint(grey.shape[1] / scales) - 1) * scales).tolist()  # the last whole pixel of each level
-    mirrored = [
-        cv2.KeyPoint(lasts[octave] - x, y, point.size, 180 - point.angle, point.response, octave)
-        for point, octave, (x, y) in ((point, point.octave, point.pt) for point in features.keypoints)
-    ]
-    return _to_features(*_detector().compute(np.ascontiguousarray(grey[:, ::-1]), mirrored))._replace(keypoints=())
-
-
-def _to_features(keypoints: Sequence[Any], descriptors: Pixels | None) -> Features:
-    import cv2
-
-    places = np.asarray(cv2.KeyPoint.convert(keypoints), np.float32).reshape(-1, 2)
-    return Features(places, np.empty((0, 32), np.uint8) if descriptors is None else descriptors, keypoints)
-
-
-def _detector() -> Any:
-    """Return a finder of ORB features: Rublee et al., ICCV 2011."""
-    import cv2
-
-    return cv2.ORB.create(
-        nfeatures=_N_FEATURES,
-        scaleFactor=_SCALE,
-        nlevels=_N_LEVELS,
-        edgeThreshold=_PATCH_PX // 2,
-        patchSize=_PATCH_PX,
-        fastThreshold=_MIN_CORNER,
-    )
-
-
 def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine | None:
     """Fit a map to matches of local features: turn, scale and shift, of the mirror image too."""
-    (places, descriptors, _), (others, other_descriptors, _) = picture.features(), other.features(mirrored=mirrored)
-    if min(len(places), len(others)) < _MIN_INLIERS:
+    features, few = picture.features(), other.features(mirrored=mirrored, few=True)
+    if not (have_enough(features, few) and may_match(few, features)):
         return None
-    first, second = _match(descriptors, other_descriptors)
-    if len(first) < _MIN_INLIERS:
-        return None
-    matrix = _fit(others[second], places[first])
-    if matrix is None:
-        return None
+    matrix = fit_map(features, other.features(mirrored=mirrored))
+    if matrix is None or not mirrored:
+        return matrix
     to_mirror = np.array([[-1, 0, other.width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
-    fitted: Affine = matrix @ to_mirror if mirrored else matrix
+    fitted: Affine = matrix @ to_mirror
     return fitted
-
-
-def _fit(sources: Floats, targets: Floats) -> Affine | None:
-    """Fit a map of places, float32 [n, 2], onto others by RANSAC; None where too few agree with it."""
-    import cv2
-
-    fit = functools.partial(
-        cv2.estimateAffinePartial2D, method=cv2.RANSAC, ransacReprojThreshold=_INLIER_PX, maxIters=_MAX_DRAWS
-    )
-    matrix, inliers = fit(sources, targets, refineIters=0)
-    if matrix is None or np.count_nonzero(inliers) < _MIN_INLIERS:
-        return None
-    fitted: Affine = fit(sources, targets)[0]  # draws the same again: refining those by chance would take longer
-    return fitted
-
-
-def _match(descriptors: Pixels, others: Pixels) -> tuple[Rows, Rows]:
-    """Return the rows of descriptors that match: each the other's nearest, and clearly nearer than the second.
-
-    None where hardly any is much nearer than the second: then all are chance.
-    """
-    import faiss
-
-    distances, nearest = faiss.knn_hamming(descriptors, others, 2)
-    first, second = distances.T
-    is_near = first < _MAX_BITS
-    clear = np.flatnonzero(is_near & (first < _MAX_RATIO * second))
-    n_sure = np.count_nonzero(is_near & (first < _SURE_RATIO * second))
-    if n_sure < _MIN_SURE or len(clear) < _MIN_INLIERS:
-        return clear[:0], clear[:0]
-    _, back = faiss.knn_hamming(others[nearest[clear, 0]], descriptors, 1)
-    chosen = clear[back[:, 0] == clear]
-    return chosen, nearest[chosen, 0]

@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 
 from frieze.core import Floats
-from frieze.indexing.duplicates.alignment import Pixels
 from frieze.indexing.duplicates.laid import Laid, Mask, to_luma
+from frieze.indexing.duplicates.local_features import Pixels
 
 _N_FITTED = 4_000  # pixels that decide on a function of colours
 _DEGREE, _RIDGE = 3, 1e-6

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from frieze.indexing.duplicates.agreement import MIN_TEXTURED, Agreement, estimate_correlation, measure_agreement
-from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, guess_alignments, refine, rescale
+from frieze.indexing.duplicates.alignment import Picture, guess_alignments, refine, rescale
 from frieze.indexing.duplicates.colours import Colours, compare_colours, few_colours_share, ground_shares
 from frieze.indexing.duplicates.laid import Laid, lay, outside
+from frieze.indexing.duplicates.local_features import Affine, Pixels
 from frieze.indexing.duplicates.overlay import find_overlay, is_drawing
 
 _SOME_GROUND, _MIN_SAME_THING, _MAX_CHANGED_THING = 0.35, 0.98, 0.004  # of what stands on a plain ground

@@ -21,7 +21,7 @@ from frieze.indexing.duplicates.decide import (
 from frieze.indexing.duplicates.image_facts import ImageFacts
 from frieze.indexing.duplicates.pair_processes import PairProcesses, ProcessDiedError
 
-_VERSION = "7"
+_VERSION = "8"
 """Of the rules: what was decided by others is decided anew."""
 _N_IN_THREADS = 2_000  # pairs: for fewer no process is started
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from frieze.core import one_blas_thread
-from frieze.indexing.duplicates.alignment import Picture, Pixels
+from frieze.indexing.duplicates.alignment import Picture
 from frieze.indexing.duplicates.compare import Match, compare
+from frieze.indexing.duplicates.local_features import Pixels
 
 SMALL_PX, LARGE_PX = 192, 448
 """The longer side of the pictures that are compared, and of those that are looked at where these leave a doubt."""

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from frieze.core import Floats
-from frieze.indexing.duplicates.alignment import Affine, Picture, Pixels, invert, map_corners
+from frieze.indexing.duplicates.alignment import Picture, invert, map_corners
+from frieze.indexing.duplicates.local_features import Affine, Pixels
 
 _EDGE = 5  # pixels: the overlap's edge is left out, half of it
 _MAX_SCALE = 30.0  # between two copies

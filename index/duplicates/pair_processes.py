@@ -14,7 +14,7 @@ from frieze.indexing.duplicates.compare import Match
 from frieze.indexing.duplicates.decide import Decider, Pair, ReadPicture, one_library_thread, use_one_faiss_thread
 
 _MAX_PROCESSES = 8
-_N_PICTURES = 3_000  # kept in memory by all of them: some 400 MB
+_N_PICTURES = 4_000  # kept in memory by all of them: some 400 MB
 _N_AHEAD = 2  # portions that a process has in hand, so that it never waits for the next
 _MAX_PORTION, _SHARE_LEFT = 32, 4  # pairs, and one part in so many of what is left: none waits long for another
 

@@ -204,3 +204,29 @@ def test_photographs(data_dir, monkeypatch):
     assert sum(jpeg.read_header(file) is not None for file in files) >= 0.95 * len(files) > 500
     for file in files:
         assert_same(file, monkeypatch)
+
+
+NO_MORE_THAN_PIXELS = {"4:2:0", "4:2:2", "4:4:4", "4:1:1", "progressive", "restart markers"}
+LITTLE_MORE = {
+    "JFIF with a small picture": lambda data: with_segment(data[:2] + data[20:], 0xE0, b"JFIF\0\1\1\0\0\1\0\1\1\1abc"),
+    "cut short": lambda data: data[:-20],
+    "something behind it": lambda data: data + b"more",
+    "no JPEG": lambda data: b"BM" + data,
+}
+"""What else a file has, or lacks -> how a usual JPEG gets it."""
+
+
+@pytest.mark.parametrize("special", SAVED)
+def test_small_jpegs(special):
+    """A file is a small JPEG where neither side is longer than the limit and nothing but pixels is in it."""
+    data = encode(picture(40, 90), **SAVED[special])
+    assert jpeg.is_small_jpeg(data, 90) == (special in NO_MORE_THAN_PIXELS)
+    assert not jpeg.is_small_jpeg(data, 89)
+
+
+@pytest.mark.parametrize("special", LITTLE_MORE)
+def test_files_with_little_more(special):
+    """A file that says more than its pixels, or is not whole, is no small JPEG."""
+    data = encode(picture(40, 90))
+    assert jpeg.is_small_jpeg(data, 90)
+    assert not jpeg.is_small_jpeg(LITTLE_MORE[special](data), 90)

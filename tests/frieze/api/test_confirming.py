@@ -1,5 +1,6 @@
 """What `frieze duplicates` reads, remembers and says of what it could not do."""
 
+import hashlib
 import os
 import shutil
 
@@ -126,6 +127,22 @@ def test_pictures_are_read_in_small(stored, cache_dir, side_px, monkeypatch):
     height, width = round(side_px * 3 / 4), side_px
     assert (pixels.dtype, pixels.shape) == (np.uint8, (min(height, 288), min(width, 384), 3))
     assert drawn == [side_px] * (1 if side_px == 192 else 2)
+
+
+def test_small_files_that_decoders_warn_of(tmp_path):
+    """A small JPEG of which a part is missing is read as it was embedded, with what is there."""
+    photograph(0).resize((96, 72)).save(tmp_path / "whole.jpg")
+    data = (tmp_path / "whole.jpg").read_bytes()
+    broken = data[: len(data) * 3 // 4] + data[-2:]
+    (tmp_path / "broken.jpg").write_bytes(broken)
+    with picture_reader() as read:
+        whole, part = (
+            read(str(tmp_path / name), hashlib.sha256(content).hexdigest(), 192)
+            for name, content in (("whole.jpg", data), ("broken.jpg", broken))
+        )
+    assert part.shape == whole.shape == (72, 96, 3)
+    np.testing.assert_array_equal(part[:24], whole[:24])
+    assert (part[-8:] != whole[-8:]).any()
 
 
 def test_images_that_have_changed(stored, tmp_path):

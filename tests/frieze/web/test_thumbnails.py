@@ -1,5 +1,6 @@
 """Thumbnails: the judge is Pillow on the original."""
 
+import hashlib
 import io
 import shutil
 import sqlite3
@@ -64,6 +65,31 @@ def test_threads_share_the_cache(pictures, monkeypatch):
         with ThreadPoolExecutor(1) as threads:
             assert threads.submit(cache.get, "a.png", "").result() == b"drawn"
     assert drawn == ["a.png"]
+
+
+def test_stored_together(pictures, monkeypatch):
+    """Thumbnails that are stored together are drawn once all the same; the last of them are stored at the end."""
+    drawn = []
+    monkeypatch.setattr(thumbnails, "draw", lambda uri, _px, **_: drawn.append(uri) or uri.encode())
+    for _ in range(2):
+        cache = Thumbnails(pictures / "cache", n_together=2)
+        assert [cache.get(uri, "") for uri in ("a", "b", "c", "a", "c")] == [b"a", b"b", b"c", b"a", b"c"]
+        cache.close()
+    assert drawn == ["a", "b", "c"]
+
+
+def test_small_files(pictures):
+    """A small JPEG without metadata is its own thumbnail, as long as it has not changed and no band was chosen."""
+    path, other = pictures / "small.jpg", pictures / "other.jpg"
+    Image.open(pictures / "0.png").resize((80, 60)).save(path, quality=97)
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert draw(str(path), 192, sha256=sha256) == draw(str(path), 80, sha256=sha256) == data
+    assert opened(draw(str(path), 79, sha256=sha256)).size == (79, 59)
+    assert data not in (draw(str(path), 192), draw(str(path), 192, sha256=sha256, decoding="pillow-1+scale=0..255"))
+    other.write_bytes(data + b"more")
+    with pytest.raises(ImageError, match="has changed"):
+        draw(str(other), 192, sha256=sha256)
 
 
 @pytest.mark.parametrize("content", [b"no database", None])
