@@ -22,6 +22,31 @@ _EXACT = Context(prec=2 * _DIGITS)
 _MIRRORED = {"less": "greater", "less_equal": "greater_equal", "greater": "less", "greater_equal": "less_equal"}
 
 
+_SIMPLER = (
+    (pa.types.is_string_view, pa.string()),
+    (lambda kind: pa.types.is_integer(kind) and kind != pa.uint64(), pa.int64()),
+    (pa.types.is_float16, pa.float32()),
+    (pa.types.is_date64, pa.date32()),
+)
+
+
+def simplify(values: Any) -> Any:
+    """Return a column with its dictionary decoded, integers in 64 bits, and NaN as null."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    for matches, simple in _SIMPLER:
+        if matches(values.type):
+            values = values.cast(simple)
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    return values
+
+
+def is_list(kind: Any) -> bool:
+    """Return whether a type is one of lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def to_number(text: str) -> Any:
     """Parse a number of a filter.
 

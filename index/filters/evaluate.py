@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import InputError, truncate
-from frieze.indexing.filters.compare_values import compare, is_in, negate, to_number
+from frieze.indexing.filters.compare_values import compare, is_in, is_list, negate, simplify, to_number
 
 if TYPE_CHECKING:
     from sqlglot.expressions import Expr
@@ -21,7 +22,7 @@ _TIME_UNITS = ("ns", "us")  # nanoseconds, which end in 2262; beyond that micros
 _NANOSECOND_YEARS = {str(year) for year in range(1678, 2262)}  # pyarrow 18 casts others to a wrong time
 FILTER_HINT = (
     "A filter compares columns, 'text', numbers, true, false and null with = != < <= > >=, in, between, like, ilike, "
-    "is null, and joins these with and, or, not and ( )."
+    "is null, 'text' in a column of lists, and joins these with and, or, not and ( )."
 )
 
 Evaluate = Callable[["Expr"], Any]
@@ -106,6 +107,10 @@ def _compared(node: "Expr", sides: tuple[Any, Any], by: str) -> Any:
 def _check_types(node: "Expr", left: Any, right: Any) -> None:
     _check_names_column(node, left, right)
     groups = {_type_group(left), _type_group(right)} - {"null"}
+    if is_list(left.type) or is_list(right.type):
+        raise InputError(
+            f"{_text(node)} compares a list with a value.", hint="Ask what it holds, such as: 'beach' in tags"
+        )
     if len(groups) > 1 or not groups <= set(_TYPE_GROUPS):
         raise InputError(
             f"{_text(node)} compares {_type_group(left)} with {_type_group(right)}.",
@@ -162,6 +167,8 @@ def _in_zone(local: Any, zone: str, node: "Expr") -> Any:
 
 
 def _is_in(node: "Expr", evaluate: Evaluate) -> Any:
+    if node.args.get("field") is not None:
+        return _holds(node, evaluate(node.args["field"]), evaluate(node.this))
     value, choices = evaluate(node.this), [evaluate(one) for one in node.expressions]
     if not all(isinstance(choice, pa.Scalar) for choice in choices):
         raise InputError(f"A filter can't hold this: {_text(node)}", hint="Use values, not columns, between ( and ).")
@@ -175,6 +182,24 @@ def _is_in(node: "Expr", evaluate: Evaluate) -> Any:
     has_null_choice = len(valid_choices) < len(choices)
     is_known = pc.and_(pc.is_valid(value), matches) if has_null_choice else pc.is_valid(value)
     return pc.if_else(is_known, matches, pa.scalar(None, pa.bool_()))
+
+
+def _holds(node: "Expr", lists: Any, value: Any) -> Any:
+    """Return which lists of a column hold a value; null where there is no list."""
+    if not is_list(lists.type) or not isinstance(value, pa.Scalar):
+        raise InputError(
+            f"{_text(node)}: on the left of `in` stands a value, on its right ( ) or a column of lists.",
+            hint="Such as: 'beach' in tags",
+        )
+    lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    holds = np.zeros(len(lists), bool)
+    items = pc.list_flatten(lists)
+    if not pa.types.is_null(items.type):
+        items, value = simplify(items), _as_date(value, compared=simplify(items), node=node)
+        _check_types(node, items, value)
+        is_equal = compare(items, value, "equal")
+        holds[pc.list_parent_indices(lists).filter(is_equal).to_numpy(zero_copy_only=False)] = True
+    return pc.if_else(pc.and_(pc.is_valid(lists), value.is_valid), pa.array(holds), pa.scalar(None, pa.bool_()))
 
 
 def _is_between(node: "Expr", evaluate: Evaluate) -> Any:
@@ -254,7 +279,7 @@ _NODES = {
     "lte": _comparison("less_equal"),
     "gt": _comparison("greater"),
     "gte": _comparison("greater_equal"),
-    "in": _Node(("this", "expressions"), _is_in),
+    "in": _Node(("this", "expressions", "field"), _is_in),
     "between": _Node(("this", "low", "high"), _is_between),
     "like": _Node(("this", "expression"), functools.partial(_is_like, ignore_case=False)),
     "ilike": _Node(("this", "expression"), functools.partial(_is_like, ignore_case=True)),

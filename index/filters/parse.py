@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import InputError, Rows
+from frieze.indexing.filters.compare_values import simplify
 from frieze.indexing.filters.evaluate import DIALECT, FILTER_HINT, column_name, compute, shorten
 from frieze.indexing.storage.row_metadata import RowMetadata, to_printable
 
@@ -98,7 +99,7 @@ def _read_columns(stored: RowMetadata, condition: "Expr") -> dict[str, Any]:
             raise _unknown_column_error(part, stored.schema.names)
     names = {name: stored.resolve_name(name) for name in sorted({column_name(part) for part in parts})}
     table = stored.read(sorted(set(names.values())))
-    return {name: _simplify(table[column]) for name, column in names.items()}
+    return {name: simplify(table[column]) for name, column in names.items()}
 
 
 def _unknown_column_error(column: "Expr", names: list[str]) -> InputError:
@@ -108,23 +109,3 @@ def _unknown_column_error(column: "Expr", names: list[str]) -> InputError:
     if column.this.args.get("quoted") or column.arg_key in ("expression", "expressions"):  # a value's place
         hint = f"Text needs single quotes: '{name}'. {hint}"
     return InputError(f"The filter names an unknown column: {shorten(name)}", hint=hint)
-
-
-def _simplify(values: Any) -> Any:
-    """Return a column with its dictionary decoded, integers in 64 bits, and NaN as null."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    for matches, simple in _SIMPLER:
-        if matches(values.type):
-            values = values.cast(simple)
-    if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
-    return values
-
-
-_SIMPLER = (
-    (pa.types.is_string_view, pa.string()),
-    (lambda kind: pa.types.is_integer(kind) and kind != pa.uint64(), pa.int64()),
-    (pa.types.is_float16, pa.float32()),
-    (pa.types.is_date64, pa.date32()),
-)

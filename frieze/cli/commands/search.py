@@ -66,7 +66,7 @@ def search(*, as_json: bool, **parameters: Any) -> None:
     if as_json:
         terminal.show_json(document)
     else:
-        _show_hits(document)
+        _show_hits(document, per=parameters["per"])
     if parameters["exists"]:
         failures = [f"{one['query']} ({one['reason']})" for one in document["failures"]]
         options.end(document | {"failures": failures}, where=shorten(failures), unit="file")
@@ -74,19 +74,31 @@ def search(*, as_json: bool, **parameters: Any) -> None:
             click.get_current_context().exit(options.SOME_MISSING)
 
 
-def _show_hits(document: dict[str, Any]) -> None:
+def _show_hits(document: dict[str, Any], *, per: str | None) -> None:
     from frieze import terminal
     from frieze.api.result_tables import existing_rows, hit_rows
 
     if "n_existing" in document:
         terminal.show_table(existing_rows(document), _EXISTS_COLUMNS)
         return
+    rows = hit_rows(document)
+    columns = [*_COLUMNS, *_per_column(rows, per)]
     if not terminal.is_terminal():
-        terminal.show_table(hit_rows(document), ("query", *_COLUMNS))
+        terminal.show_table(rows, ("query", *columns))
         return
     for of_query in document["queries"]:
         terminal.show_fields({"query": of_query["query"]})
-        terminal.show_table(of_query["hits"], _COLUMNS)
+        terminal.show_table(of_query["hits"], columns)
+
+
+def _per_column(rows: list[dict[str, Any]], per: str | None) -> list[str]:
+    """Return the column that `--per COLUMN[:N]` names, unless it is shown anyway.
+
+    >>> _per_column([{"id": "a", "site": "north"}], "site:2"), _per_column([{"label": "cat"}], "label")
+    (['site'], [])
+    """
+    named = [name for name in (per, (per or "").rpartition(":")[0]) if rows and name in rows[0]]
+    return [name for name in named[:1] if name not in _COLUMNS]
 
 
 def _warn(document: dict[str, Any]) -> None:
