@@ -121,7 +121,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=CONDITIONS)
 def test_agrees_with_duckdb(where, stored, judge):
     """Whatever the filter, the rows that pass are those that DuckDB finds."""
