@@ -22,16 +22,18 @@ from frieze.embedder.engines.accuracy import LEAST_COSINE, measure_drift
 from frieze.embedder.engines.base import ENGINES
 from frieze.embedder.engines.benchmark import measure_rate, try_engines
 from frieze.embedder.engines.keep_graph import ship_graph
-from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS, Limits, decode
+from frieze.embedder.images.decode import decode
 from frieze.embedder.images.decode_processes import DecodeProcesses
 from frieze.embedder.images.decoding_tally import describe_tally
 from frieze.embedder.images.jpeg import is_small_jpeg
+from frieze.embedder.images.limits import MAX_BYTES, MAX_PIXELS, Limits
 from frieze.embedder.images.open_image import has_several, open_image
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.images.resize import FITS, PIXELS
 from frieze.embedder.in_graph import ONNX_INPUT, ONNX_OUTPUT, decode_batch, fit_batch, freeze_with, to_onnx
+from frieze.embedder.job.decoder import Decoder
 from frieze.embedder.job.options import JobOptions
-from frieze.embedder.job.pipeline import Decoder, stream
+from frieze.embedder.job.pipeline import stream
 from frieze.embedder.job.run import plan_run
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.job.single_images import DescribedImages, describe_images, embed_images, image_reader, read_file

@@ -1,12 +1,10 @@
 """Decodes the bytes of an image file to an upright RGB image of 8 bits a channel."""
 
 import contextlib
-import dataclasses
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from frieze.core import OUT_OF_MEMORY, ImageError
 from frieze.embedder.images import jpeg, png_chunks, tiff_bands, tiff_pages
@@ -16,6 +14,7 @@ from frieze.embedder.images.colour_profiles import SRGB, Colours, profile_colour
 from frieze.embedder.images.decode_memory import DECODE_MEMORY
 from frieze.embedder.images.decoding_tally import Traits
 from frieze.embedder.images.jpeg_xl import open_jpeg_xl, read_size
+from frieze.embedder.images.limits import MAX_PIXELS
 from frieze.embedder.images.open_image import (
     PEAK_BYTES,
     count_bytes,
@@ -37,12 +36,6 @@ MIN_DRAFT_PX = {"pillow-draft-bilinear-1": 448, "pillow-draft-bilinear-2": 896, 
 """Version -> the least side of a JPEG decoded at a fraction of its size, whatever the network. With 448 the vectors of
 one real photograph in ten had a cosine below .999 to those of a full decode (docs/benchmarks.md)."""
 
-MAX_PIXELS = 178_956_970
-"""Default limit of pixels; the size at which Pillow warns of a decompression bomb."""
-
-MAX_BYTES = 1 << 30
-"""Default limit of file size."""
-
 _AS_STORED = ("pillow-draft-bilinear-1", "pillow-draft-bilinear-2")
 """Versions that take colours as they are stored, whatever the ICC profile."""
 
@@ -63,65 +56,11 @@ _STRIP_PIXELS = 1 << 20
 _OPAQUE, _ALL_WHITE = 255, ((255, 255),) * 3
 _TRUNCATED = ("truncated", "unexpected end of file", "insufficient input")  # Pillow; libheif
 _NO_MEMORY = ("out of memory", "memory allocation")  # Pillow, libavif; libheif
-_PILLOW = r"PIL\."
 
 _IOS_PNG = (
     "a PNG as Xcode packs it into apps for iOS (CgBI), which is not standard PNG; "
     "convert it first: xcrun -sdk iphoneos pngcrush -revert-iphone-optimizations FILE FILE.png"
 )
-
-LIMITED = ("too large", "truncated", "timeout")
-"""Reasons of failures that depend on the limits."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """Limits of decoding: what is rejected before it costs memory or gives a wrong vector.
-
-    Attributes:
-        max_pixels: Largest width times height, >= 1.
-        max_bytes: Largest file, >= 1.
-        accept_truncated: Decode a truncated image as far as it goes; the rest is grey or black.
-        image_timeout: Most seconds that one image is decoded for, > 0, by processes; None for no limit.
-    """
-
-    max_pixels: int = MAX_PIXELS
-    max_bytes: int = MAX_BYTES
-    accept_truncated: bool = False
-    image_timeout: float | None = None
-
-    @classmethod
-    def of(cls, request: Mapping[str, Any]) -> "Limits":
-        """Load the limits from a request that contains the fields of `to_json`."""
-        return cls(**{field.name: request[field.name] for field in dataclasses.fields(cls) if field.name in request})
-
-    def to_json(self) -> dict[str, int | float | bool | None]:
-        """Return the limits that are not the default."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
-        }
-
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Apply the limits to Pillow, whose switches are process-wide, while the block runs.
-
-        Pillow's warnings are suppressed: large images are checked before decoding, and broken metadata leaves the
-        pixels as they are.
-        """
-        before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
-        ImageFile.LOAD_TRUNCATED_IMAGES = self.accept_truncated
-        Image.MAX_IMAGE_PIXELS = max(self.max_pixels, MAX_PIXELS)  # Pillow itself rejects images above twice this
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", module=_PILLOW)
-                yield
-        finally:
-            ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
-
-
-USUAL_LIMITS = Limits()
 
 
 class Decoded(NamedTuple):

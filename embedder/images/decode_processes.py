@@ -19,8 +19,8 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from frieze.core import HelperProcess, ImageError, InputError
-from frieze.embedder.images.decode import Limits
 from frieze.embedder.images.decode_memory import DECODE_MEMORY
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.images.prepare import BatchDecoder, BatchResult, ThreadDecoder
 from frieze.embedder.images.resize import Pixels
 from frieze.features import BackboneSpec

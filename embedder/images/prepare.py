@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from frieze.core import Floats, ImageError
-from frieze.embedder.images.decode import MAX_PIXELS, Decoded, converts_profiles, decoded, least_draft_px
+from frieze.embedder.images.decode import Decoded, converts_profiles, decoded, least_draft_px
 from frieze.embedder.images.decoding_tally import Traits
+from frieze.embedder.images.limits import MAX_PIXELS
 from frieze.embedder.images.resize import Pixels, fit_image
 from frieze.embedder.images.sample_range import SampleRange, split_decoding
 from frieze.features import BackboneSpec, hash_images, measure_pictures

@@ -5,7 +5,8 @@ from PIL import TiffImagePlugin
 from frieze.core import ImageError
 from frieze.embedder.images import jpeg, jpeg_xl, tiff_bands
 from frieze.embedder.images.camera_raw import read_raw
-from frieze.embedder.images.decode import MAX_PIXELS, TRANSPOSED, decode, read_orientation, to_picture
+from frieze.embedder.images.decode import TRANSPOSED, decode, read_orientation, to_picture
+from frieze.embedder.images.limits import MAX_PIXELS
 from frieze.embedder.images.open_image import open_image
 from frieze.embedder.images.signatures import can_read_raw, is_jpeg_xl
 from frieze.embedder.images.tiff_pages import RawFileError

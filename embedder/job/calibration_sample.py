@@ -8,11 +8,12 @@ from collections.abc import Callable
 import numpy as np
 
 from frieze.core import Rows, count_cores, evenly_spaced
-from frieze.embedder.images.decode import Limits
 from frieze.embedder.images.decode_processes import DecodeProcesses
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.images.prepare import Computed
 from frieze.embedder.images.resize import Pixels
-from frieze.embedder.job.pipeline import Decoder, stream
+from frieze.embedder.job.decoder import Decoder
+from frieze.embedder.job.pipeline import stream
 from frieze.embedder.sources import Source
 from frieze.features import BackboneSpec
 

@@ -10,11 +10,12 @@ import numpy as np
 
 from frieze.core import Floats, Rows
 from frieze.embedder.engines.base import Engine
-from frieze.embedder.images.decode import Limits
 from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.images.prepare import Computed
+from frieze.embedder.job.decoder import Batch, Decoder
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
-from frieze.embedder.job.pipeline import Batch, Decoder, stream
+from frieze.embedder.job.pipeline import stream
 from frieze.embedder.job.select_engine import EngineChoice
 from frieze.embedder.job.timing import StageTimes
 from frieze.embedder.sources import Source

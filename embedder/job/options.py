@@ -5,7 +5,7 @@ import math
 import os
 
 from frieze.core import InputError
-from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.sources import SourceOptions
 
 

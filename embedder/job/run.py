@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from frieze.core import Rows, TablePath, count_cores, cpu_share, read_core_times
 from frieze.embedder.backbones import Backbone
-from frieze.embedder.images.decode import LIMITED, Limits
 from frieze.embedder.images.decoding_tally import DecodingTally
+from frieze.embedder.images.limits import LIMITED, Limits
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.images.unsupported_formats import are_readable_now
 from frieze.embedder.job.calibration_sample import CalibrationSample

@@ -8,20 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from frieze.core import ImageError, Rows, count_cores
-from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.limits import MAX_PIXELS
 from frieze.embedder.images.prepare import Computed, prepare_for_all
 from frieze.embedder.images.resize import Pixels
-from frieze.embedder.job.pipeline import (
-    Batch,
-    BatchRows,
-    Clocked,
-    Decoder,
-    Decoding,
-    cut_into_batches,
-    stream_batches,
-    time_decoding,
-    time_reading,
-)
+from frieze.embedder.job.decoder import Batch, BatchRows, Clocked, Decoder, Decoding, time_decoding, time_reading
+from frieze.embedder.job.pipeline import cut_into_batches, stream_batches
 from frieze.embedder.sources import Content, Source
 from frieze.features import BackboneSpec
 

@@ -12,8 +12,9 @@ from frieze.embedder.backbones import Backbone
 from frieze.embedder.images.prepare import Computed
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.calibration_sample import SIZE
+from frieze.embedder.job.decoder import Batch, Decoder
 from frieze.embedder.job.inference import EmbeddedBatch, InferenceQueue
-from frieze.embedder.job.pipeline import Batch, Decoder, stream_batches
+from frieze.embedder.job.pipeline import stream_batches
 from frieze.embedder.job.run import Progress, Run, RunStats
 from frieze.embedder.job.select_engine import EngineChoice
 from frieze.embedder.job.shard_writer import ShardWriter

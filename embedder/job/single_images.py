@@ -9,8 +9,8 @@ import numpy as np
 
 from frieze.core import Floats, ImageError, InputError, Rows, count_cores
 from frieze.embedder.backbones import Backbone
-from frieze.embedder.images.decode import MAX_BYTES, MAX_PIXELS
 from frieze.embedder.images.decoding_tally import DecodingTally, describe_tally
+from frieze.embedder.images.limits import MAX_BYTES, MAX_PIXELS
 from frieze.embedder.images.prepare import Prepared, decode_for, prepare
 from frieze.embedder.images.resize import Pixels
 from frieze.embedder.job.select_engine import default_engine

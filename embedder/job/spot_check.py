@@ -13,7 +13,8 @@ from frieze.embedder.backbones import Backbone
 from frieze.embedder.backbones.open import reopen_backbone
 from frieze.embedder.engines.accuracy import LEAST_COSINE
 from frieze.embedder.engines.base import Engine
-from frieze.embedder.images.decode import MAX_BYTES, DecodeOptions, Limits
+from frieze.embedder.images.decode import DecodeOptions
+from frieze.embedder.images.limits import MAX_BYTES, Limits
 from frieze.embedder.images.prepare import decode_for
 from frieze.embedder.job.select_engine import default_engine
 from frieze.embedder.sources.open import read_image

@@ -6,7 +6,7 @@ from typing import Any
 
 from frieze.core import InputError, RecalledOptions, TablePath, recall_options
 from frieze.embedder.backbones import BackboneRequest
-from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.job.options import JobOptions
 from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.open import has_columns, is_listed_as

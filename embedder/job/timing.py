@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self, TypeVar
 
 from frieze.core import CoreTimes, read_core_times
-from frieze.embedder.job.pipeline import Clocked
+from frieze.embedder.job.decoder import Clocked
 
 _Batch = TypeVar("_Batch", bound=Clocked)
 

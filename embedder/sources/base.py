@@ -7,14 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from frieze.core import OUT_OF_MEMORY, ImageError, InputError, Rows, TablePath
-from frieze.embedder.images.decode import (
-    MAX_BYTES,
-    USUAL_LIMITS,
-    DecodeOptions,
-    Limits,
-    converts_profiles,
-    least_draft_px,
-)
+from frieze.embedder.images.decode import DecodeOptions, converts_profiles, least_draft_px
+from frieze.embedder.images.limits import MAX_BYTES, USUAL_LIMITS, Limits
 from frieze.embedder.images.sample_range import split_decoding
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.features import BackboneSpec, Failure

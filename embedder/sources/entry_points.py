@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from frieze.core import ImageError, InputError, Rows
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.limits import MAX_BYTES
 from frieze.embedder.sources.base import Content, Listing, Source, SourceOptions, read_error
 from frieze.embedder.sources.in_memory import encode
 from frieze.embedder.sources.listing import ImageRecord, build_listing

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from frieze.core import ImageError, InputError, counted, is_remote
-from frieze.embedder.images.decode import MAX_BYTES, DecodeOptions
+from frieze.embedder.images.decode import DecodeOptions
+from frieze.embedder.images.limits import MAX_BYTES
 from frieze.embedder.images.unsupported_formats import count_formats, count_unread
 from frieze.embedder.sources.base import File, Source, SourceOptions
 from frieze.embedder.sources.boxes.box import BoxFile, check_one_choice

@@ -126,7 +126,7 @@ def forty(tmp_path_factory, run, images):
     return part, part.read_bytes(), read_part(part)
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_corrupt_bytes_are_never_recovered(data, forty):
     """Whatever byte of a part changes, it is reported, refused or irrelevant: no wrong row gets into the table."""

@@ -54,6 +54,7 @@ def _mutants(tree, *changes):
     return [toy._replace(text=MODULE.replace(*change)) for change in changes]
 
 
+@pytest.mark.slow
 def test_states(tree):
     """A mutant is killed by a test that passes without it, also by failing to import; else it survives."""
     changes = [("2 * x", "2 / x"), (">= 0", "> 0"), ("def sign", "def other")]
@@ -72,6 +73,7 @@ def test_endless(tree):
     assert (result.state, result.test) == ("killed", "tests/features/test_toy.py::test_wait")
 
 
+@pytest.mark.slow
 def test_scratch_folder(tree):
     """A mutant under which a test removes the folder of scratch files is judged, and so are those after it."""
     broken = "import shutil, tempfile\n    if double(3) != 6: shutil.rmtree(tempfile.gettempdir()); assert False"
@@ -80,6 +82,7 @@ def test_scratch_folder(tree):
     assert [result.test.rpartition("::")[2] for result in results] == ["test_double", "test_sign"]
 
 
+@pytest.mark.slow
 def test_nothing_runs_it(tree):
     """A mutant of a file without tests has the state `no test`; one that comes too late is not run."""
     (lonely,) = (one for one in draw_mutants(tree, ["features"], seed="x", n_mutants=9) if one.owner == "LONELY")
@@ -87,6 +90,7 @@ def test_nothing_runs_it(tree):
     assert [result.state for result in results] == ["no test", "not run"]
 
 
+@pytest.mark.slow
 def test_internal_failure(tree):
     """Where pytest cannot run the tests, the check ends with an error."""
     (tree / "tests" / "features" / "test_toy.py").write_text("import frieze.features.toy\nimport nothing_else\n")

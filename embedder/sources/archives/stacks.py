@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from frieze.core import ImageError, Rows, is_remote
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.limits import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
 from frieze.embedder.sources.archives.array_files import BROKEN, Array, open_arrays
 from frieze.embedder.sources.archives.array_names import are_images, are_labels, may_describe, split_of

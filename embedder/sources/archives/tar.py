@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Self
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.limits import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image
 from frieze.embedder.sources.archives.base import Archive, open_archives, read_byte_range, to_member_uri
 from frieze.embedder.sources.archives.compressed import CompressedFile, borrow_archive, content_bytes, open_archive

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.limits import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES
 from frieze.embedder.sources.archives.base import Archive, ByteRanges, open_archives
 from frieze.embedder.sources.archives.compressed import borrow_archive, content_bytes, open_archive

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from frieze.core import ImageError, Rows, is_remote
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.limits import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
 from frieze.embedder.sources.archives.base import Archive, check_unchanged, open_archives, to_member_uri
 from frieze.embedder.sources.base import Content, File, Source, SourceOptions, read_error

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from frieze.core import OUT_OF_MEMORY, HelperProcess, ImageError
-from frieze.embedder.images.decode import DecodeOptions, Limits
+from frieze.embedder.images.decode import DecodeOptions
 from frieze.embedder.images.decode_processes import TIMEOUT, ended_after
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.sources.boxes.box import Corner
 from frieze.embedder.sources.boxes.crop import crop_all
 

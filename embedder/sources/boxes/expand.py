@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import ImageError, InputError, Rows, counted
-from frieze.embedder.images.decode import USUAL_LIMITS, DecodeOptions, Limits
+from frieze.embedder.images.decode import DecodeOptions
 from frieze.embedder.images.decode_processes import TIMEOUT
+from frieze.embedder.images.limits import USUAL_LIMITS, Limits
 from frieze.embedder.sources.base import Content, Source
 from frieze.embedder.sources.boxes.box import Box, BoxFile, Corner, Shares
 from frieze.embedder.sources.boxes.crop import WHOLE_PX, crop_all, name_part

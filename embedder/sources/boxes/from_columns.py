@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from frieze.core import InputError, Rows
-from frieze.embedder.images.decode import USUAL_LIMITS, Limits
+from frieze.embedder.images.limits import USUAL_LIMITS, Limits
 from frieze.embedder.sources.base import Source
 from frieze.embedder.sources.boxes.box import Box
 from frieze.embedder.sources.boxes.columns import note_shares, parse_box_columns

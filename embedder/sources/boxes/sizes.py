@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from frieze.core import ImageError, Rows, is_remote
-from frieze.embedder.images.decode import MAX_PIXELS
+from frieze.embedder.images.limits import MAX_PIXELS
 from frieze.embedder.images.upright_size import Size, read_jpeg_size, read_upright_size
 from frieze.embedder.sources.base import Source
 from frieze.embedder.sources.files import open_uri

@@ -4,7 +4,7 @@ import re
 from fractions import Fraction
 
 from frieze.core import InputError
-from frieze.embedder.images.decode import USUAL_LIMITS, Limits
+from frieze.embedder.images.limits import USUAL_LIMITS, Limits
 from frieze.embedder.sources.base import Source
 from frieze.embedder.sources.boxes.box import Box, Shares
 from frieze.embedder.sources.boxes.expand import expand

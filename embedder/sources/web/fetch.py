@@ -10,7 +10,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader, LocationParseError
 from urllib3.util import Url, parse_url
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.limits import MAX_BYTES
 from frieze.embedder.images.signatures import HEAD_BYTES, is_image, unsupported_error
 from frieze.embedder.sources.web.connections import Connections, to_image_error
 from frieze.embedder.sources.web.errors import TemporaryError

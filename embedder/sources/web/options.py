@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from frieze.embedder.images.decode import MAX_BYTES
+from frieze.embedder.images.limits import MAX_BYTES
 
 
 def is_web(uri: str) -> bool:

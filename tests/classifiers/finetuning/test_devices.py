@@ -144,6 +144,7 @@ def runs():
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(runs):
     """The gradient is that of the batch's mean loss, also of a batch that leaves a device without an image."""
     weights, _ = runs["two"]
@@ -151,6 +152,7 @@ def test_two_devices_train_as_one(runs):
     assert weights == pytest.approx(runs["one"][0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_two_devices_measure_as_one(runs):
     """Losses and accuracies of each epoch are those of one device: what fills up a share does not count."""
     one, two = ([epoch | {"seconds": 0} for epoch in runs[name][1]] for name in ("one", "two"))
@@ -158,12 +160,14 @@ def test_two_devices_measure_as_one(runs):
     assert all(actual == pytest.approx(expected, rel=1e-4) for actual, expected in zip(two, one, strict=True))
 
 
+@pytest.mark.slow
 def test_each_device_computes_its_share(runs):
     """Forward and backward pass of each share are placed on its own device."""
     kinds = ("Conv2D", "Conv2DBackpropFilter", "Conv2DBackpropInput")
     assert runs["placements"] == [f"{kind} CPU:{number}" for kind in kinds for number in (0, 1)]
 
 
+@pytest.mark.slow
 def test_an_overflow_of_one_device_skips_the_step(runs):
     """In mixed precision a step whose scaled gradient overflows on one device changes no weight of any."""
     assert runs["overflow"][0] == pytest.approx(runs["overflow_loop"], abs=1e-5)

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -209,22 +207,6 @@ def test_many_classes_of_few_rows(table, tmp_path, head):
     report = read(tmp_path / "head" / "report.json")
     assert report["confusion"] == np.eye(30, dtype=int).tolist()
     assert [row["n_test"] for row in report["per_class"]] == [1] * 30
-
-
-def test_linear_never_imports_tensorflow(separable, tmp_path):
-    """Training, evaluating and predicting with a linear head need no TensorFlow and no Keras."""
-    code = f"""if True:
-        import sys
-        from pathlib import Path
-        from frieze.classifiers import evaluate_head, predict_features, train_head
-        from frieze.features import open_features
-        table, out = open_features({str(separable.path)!r}), Path({str(tmp_path)!r})
-        train_head(table, out / "head")
-        evaluate_head(out / "head", table)
-        predict_features(out / "head", table, out / "p.parquet")
-        print(sorted({{"tensorflow", "keras"}} & set(sys.modules)))"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_poison_image_is_found():
     assert scheduler.is_complete(1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_nothing_lost_nothing_twice(data):
     """Whatever workers do, each row counts once, and a shard is complete when all of its rows are done."""

@@ -35,18 +35,35 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "frieze" / "graphs"
 
 
+@pytest.fixture(scope="module")
+def network_path(tmp_path_factory):
+    """Where the copies of the tiny SavedModel lie, one after the other: a kept graph names its path."""
+    return tmp_path_factory.mktemp("copies") / "network"
+
+
+@pytest.fixture(scope="module")
+def kept(tiny, network_path):
+    """A cache with the graph of a copy."""
+    caches = network_path.with_name("caches")
+    shutil.copytree(tiny, network_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(caches))
+        keep_graph(open_backbone(BackboneRequest(handle=str(network_path))))
+    return caches
+
+
 @pytest.fixture
-def network(tiny, tmp_path):
+def network(tiny, network_path):
     """A copy of the tiny SavedModel, which a test may change."""
-    return shutil.copytree(tiny, tmp_path / "network")
+    shutil.rmtree(network_path, ignore_errors=True)
+    return shutil.copytree(tiny, network_path)
 
 
 @pytest.fixture
-def request_(network):
+def request_(kept, network, tmp_path):
     """The request for the copy, whose graph is kept."""
-    request = BackboneRequest(handle=str(network))
-    keep_graph(open_backbone(request))
-    return request
+    shutil.copytree(kept, tmp_path / "cache")
+    return BackboneRequest(handle=str(network))
 
 
 def test_the_kept_one_embeds_alike(request_, folder):
@@ -99,12 +116,12 @@ def test_other_networks(options, request_):
     assert find_graph(dataclasses.replace(request_, **options)) is None
 
 
-def test_image_sizes(monkeypatch):
+def test_image_sizes(small_application):
     """A size that a request leaves out is that of the network, however its graph was requested before."""
-    named = BackboneRequest(handle="keras:MobileNetV3Small", weights="random")
-    small = dataclasses.replace(named, image_size=32)
+    named = BackboneRequest(handle=small_application, weights="random")
+    small = dataclasses.replace(named, image_size=24)
     keep_graph(open_backbone(small))
-    assert open_backbone(small).spec.image_size == (32, 32)
+    assert open_backbone(small).spec.image_size == (24, 24)
     assert find_graph(named) is None
 
 

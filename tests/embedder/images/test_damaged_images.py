@@ -135,7 +135,7 @@ def test_sound(number):
 
 
 @pytest.mark.parametrize("accepts", [False, True])
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(rng=st.randoms(use_true_random=False))
 def test_damaged(accepts, rng):
     """Whatever the damage, it is a right image or a clear failure, truncated images accepted or not."""
@@ -143,7 +143,7 @@ def test_damaged(accepts, rng):
         outcome(damaged(rng))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(data=st.binary(max_size=200), magic=st.sampled_from(MAGIC))
 def test_noise(data, magic):
     """Bytes that only begin like an image are a clear failure, or by rare luck a right image."""

@@ -297,7 +297,7 @@ def test_is_no_image(head):
     assert not is_image(head[:HEAD_BYTES])
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
 @given(
     kind=st.sampled_from(sorted(SAVED)),
     keep=st.floats(0.02, 1),

@@ -14,8 +14,8 @@ from PIL import Image
 
 from frieze.core import ImageError
 from frieze.embedder.images import decode_processes
-from frieze.embedder.images.decode import Limits
 from frieze.embedder.images.decode_processes import DecodeProcesses, DecoderDiedError
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.images.prepare import ThreadDecoder
 from frieze.features import BackboneSpec
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from frieze.core import CoreTimes
-from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.job import decode_parallelism
 from frieze.embedder.job.decode_parallelism import can_pay, measure_waiting, needs_processes
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from frieze.embedder.job.decoder import Batch, BatchRows
 from frieze.embedder.job.dedup import EmbeddingCache
 from frieze.embedder.job.inference import embed_batches
-from frieze.embedder.job.pipeline import Batch, BatchRows
 from frieze.embedder.job.timing import StageTimes
 
 

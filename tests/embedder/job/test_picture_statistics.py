@@ -62,8 +62,8 @@ def test_columns_of_the_user(folder, embed, out):
 
 def test_in_processes(folder):
     """Processes that decode compute the same."""
-    from frieze.embedder.images.decode import Limits
     from frieze.embedder.images.decode_processes import DecodeProcesses
+    from frieze.embedder.images.limits import Limits
     from frieze.features import BackboneSpec
 
     spec = BackboneSpec(name="", handle="", fingerprint="", dim=1, image_size=(24, 32))

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.core import InputError
-from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.job import run
 from frieze.features import open_features, read_failures, read_manifest
 

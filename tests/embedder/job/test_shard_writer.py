@@ -3,9 +3,9 @@ import pyarrow as pa
 import pytest
 
 from frieze.core import FeatureFileError
+from frieze.embedder.job.decoder import Batch, BatchRows
 from frieze.embedder.job.dedup import CachedEmbedding, EmbeddingCache
 from frieze.embedder.job.inference import EmbeddedBatch
-from frieze.embedder.job.pipeline import Batch, BatchRows
 from frieze.embedder.job.shard_writer import ShardWriter, embedded_rows, to_part_schema
 from frieze.features import LISTING, BackboneSpec, Manifest, Shard, compare, open_features, open_writer, read_failures
 

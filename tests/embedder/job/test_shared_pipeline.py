@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frieze.embedder.job.pipeline import Batch, BatchRows, cut_into_batches
+from frieze.embedder.job.decoder import Batch, BatchRows
+from frieze.embedder.job.pipeline import cut_into_batches
 from frieze.embedder.job.shared_pipeline import TableRows, join_batches, share_rows
 
 _SHARD = st.sets(st.integers(0, 30), min_size=1, max_size=9).map(lambda rows: np.array(sorted(rows)))

@@ -5,7 +5,7 @@ import pytest
 
 from frieze.core import CoreTimes
 from frieze.embedder.job import timing
-from frieze.embedder.job.pipeline import Batch, BatchRows
+from frieze.embedder.job.decoder import Batch, BatchRows
 from frieze.embedder.job.timing import NAMES, Load, RunFacts, Seconds, StageTimes, explain, measure_load
 
 IDLE, FULL = Load(others=0.1, idle=0.5), Load(others=0.55, idle=0.05)

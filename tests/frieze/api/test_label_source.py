@@ -3,8 +3,6 @@
 import json
 import shlex
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -251,13 +249,3 @@ def test_the_command_to_train_again_runs(folder, run, run_json, tmp_path):
     same = ("head", "labels", "split", "recipe", "classes")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
     assert after["scores"]["abstain"] == before["scores"]["abstain"]
-
-
-def test_a_file_of_labels_needs_no_tensorflow(folder, tmp_path):
-    """Training on a file of labels imports no TensorFlow."""
-    args = ["train", "a.features", "--labels", "kinds.tsv", "--out", str(tmp_path / "h")]
-    script = f"import sys; from frieze.cli.main import main; main({args}, standalone_mode=False); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True)
-    loaded = done.stdout.split()
-    assert "frieze.embedder.sources.tables.labels" in loaded
-    assert not {"tensorflow", "keras"} & set(loaded)

@@ -179,11 +179,15 @@ def test_a_bug_keeps_its_traceback(run, monkeypatch):
 
 
 def test_no_tensorflow_where_no_network_runs(world, tmp_path):
-    """A search by id, a linear head and a re-run with nothing to do never import TensorFlow."""
+    """A search by id, a linear head, also of a file of labels, and a re-run with nothing to do import no TensorFlow."""
     features, head = world / "photos.features", world / "photos.head"
+    table = frieze.open_features(features)
+    rows = [f"{name},{label}" for name, label in zip(table.ids, table.labels, strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows]))
     lines = [
         ("info", features),
         ("search", world / "photos.index", "id:red/0.png", "--json"),
+        ("train", features, "--labels", tmp_path / "labels.csv", "--out", tmp_path / "h"),
         ("evaluate", head, features),
         ("predict", head, features, "--out", tmp_path / "p.parquet"),
         ("embed", world / "photos", "--out", features),

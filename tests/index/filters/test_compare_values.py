@@ -108,7 +108,7 @@ FAR = predicates(["ms", "us", "day"], quoted(["0001-01-01", "9999-12-31", "1500-
 WORLD = predicates(ZONED, quoted([f"{text}{zone}" for text in MOMENTS for zone in ("Z", "+00:00", "-08:00")]))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.one_of(EXACT, REAL, APPROXIMATE, LOCAL, MICRO, FAR, WORLD))
 def test_agrees_with_duckdb(where, stored, judge):
     """Whatever the types of the two sides, the rows that pass are those that DuckDB finds."""

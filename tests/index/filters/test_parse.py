@@ -164,7 +164,7 @@ def test_lists_without_values_hold_none(values, expected, tmp_path):
     assert find_rows(rows_of(tmp_path, x=pa.array(values)), "'a' in x").tolist() == expected
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=CONDITIONS)
 def test_agrees_with_duckdb(where, stored, judge):
     """Whatever the filter, the rows that pass are those that DuckDB finds."""

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from frieze.core import ImageError
-from frieze.embedder.images.decode import Limits
+from frieze.embedder.images.limits import Limits
 from frieze.embedder.sources import SourceOptions
 from frieze.embedder.sources.boxes import expand
 from frieze.embedder.sources.boxes.crop import WHOLE, crop_all

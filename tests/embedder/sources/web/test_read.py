@@ -9,7 +9,8 @@ import pytest
 
 from frieze.core import ImageError, InputError
 from frieze.embedder import BackboneRequest, JobOptions, SourceOptions, embed_source, open_source, read_image
-from frieze.embedder.job.pipeline import Batch, stream
+from frieze.embedder.job.decoder import Batch
+from frieze.embedder.job.pipeline import stream
 from frieze.embedder.sources.web import fetch, read
 from frieze.embedder.sources.web.fetch import FetchOptions
 from frieze.embedder.sources.web.read import WebReader
