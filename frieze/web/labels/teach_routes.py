@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from frieze import indexing
 from frieze.core import InputError, Rows, to_command_line
-from frieze.web import schemas
 from frieze.web.collection import Collection
+from frieze.web.labels import documents
 from frieze.web.labels.history import check_column
 from frieze.web.labels.routes import labels_of
 from frieze.web.writing import Writable
@@ -28,18 +28,18 @@ def add_teach_routes(app: FastAPI, collection: Collection, writable: Writable) -
         writable: Refuses requests that must not write.
     """
 
-    @app.post("/teach", response_model=schemas.Taught)
-    def teach(request: schemas.TeachRequest) -> dict[str, Any]:
+    @app.post("/teach", response_model=documents.Taught)
+    def teach(request: documents.TeachRequest) -> dict[str, Any]:
         """Fit a head on the labels of a column, rank all images by it, and choose images to ask about."""
         return teach_column(collection, request)
 
-    @app.post("/heads", response_model=schemas.KeptHead, dependencies=[writable])
-    def keep(request: schemas.HeadRequest) -> dict[str, Any]:
+    @app.post("/heads", response_model=documents.KeptHead, dependencies=[writable])
+    def keep(request: documents.HeadRequest) -> dict[str, Any]:
         """Train a head on the labels of a column, as `frieze train` does, beside the file of labels."""
         return keep_head(collection, request)
 
 
-def teach_column(collection: Collection, request: schemas.TeachRequest) -> dict[str, Any]:
+def teach_column(collection: Collection, request: documents.TeachRequest) -> dict[str, Any]:
     """Return the document of `POST /teach`.
 
     Raises:
@@ -94,7 +94,7 @@ def _answers(collection: Collection, column: str) -> "Answers":
 
 
 def _rank(
-    collection: Collection, request: schemas.TeachRequest, answers: "Answers", taught: "Taught"
+    collection: Collection, request: documents.TeachRequest, answers: "Answers", taught: "Taught"
 ) -> tuple[str | None, list[dict[str, Any]]]:
     """Return the label that images are ranked by, None without any, and the images, best first."""
     classes: list[str] = taught.classes.tolist()
@@ -116,7 +116,7 @@ def _rank(
     ]
 
 
-def keep_head(collection: Collection, request: schemas.HeadRequest) -> dict[str, Any]:
+def keep_head(collection: Collection, request: documents.HeadRequest) -> dict[str, Any]:
     """Return the document of `POST /heads`: that of `frieze train`, and the command.
 
     Raises:
