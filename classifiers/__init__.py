@@ -31,6 +31,7 @@ from frieze.classifiers.storage.head_folder import (
 )
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
 from frieze.classifiers.storage.split_file import read_split, read_split_ids
+from frieze.classifiers.teaching.curve import CurvePoint, learning_curve
 from frieze.classifiers.teaching.questions import HELD_OUT_SHARE, Questions, choose_questions
 from frieze.classifiers.teaching.teach import SURE, Answers, Taught, teach
 from frieze.classifiers.teaching.unit_vectors import UnitVectors
@@ -53,6 +54,7 @@ __all__ = [
     "SURE",
     "Answers",
     "ClassVectors",
+    "CurvePoint",
     "Devices",
     "FinetuneConfig",
     "FinetuneContext",
@@ -91,6 +93,7 @@ __all__ = [
     "fit_path",
     "grouped_accuracy_interval",
     "join_groups",
+    "learning_curve",
     "make_zero_shot_head",
     "measure_relabelling",
     "name_head",

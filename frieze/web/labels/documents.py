@@ -3,11 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
+import fastapi
 from pydantic import BaseModel, ConfigDict, Field
 
 from frieze.web.schemas import Name
 
 Tag = Annotated[str, Field(min_length=1, max_length=200)]
+ColumnName = Annotated[str, fastapi.Query(min_length=1, max_length=200, description="A column of the file of labels.")]
 Session = Annotated[str, Field(max_length=100, description="Who may undo it: each session undoes its own changes.")]
 
 
@@ -109,6 +111,23 @@ class Taught(BaseModel):
     questions: list[Question]
     held_out: HeldOut
     seconds: float
+
+
+class CurvePoint(BaseModel):
+    """How a head does that was fitted on the first answers."""
+
+    n_answers: int
+    n_right: int
+    accuracy: float
+    interval: list[float] = Field(description="95 %, Wilson.")
+
+
+class Curve(BaseModel):
+    """The learning curve: all points are measured on the same images, those that were drawn at random."""
+
+    column: str
+    n_held_out: int
+    points: list[CurvePoint] = Field(description="None with fewer than two labels, or no held-out answer.")
 
 
 class HeadRequest(BaseModel):
