@@ -39,6 +39,7 @@ from frieze.classifiers.storage.head_folder import (
 )
 from frieze.classifiers.storage.head_json import read_head_json, read_labels_from, read_train_options
 from frieze.classifiers.storage.split_file import read_split, read_split_ids
+from frieze.classifiers.teaching.curve import CurvePoint, learning_curve
 from frieze.classifiers.teaching.questions import HELD_OUT_SHARE, Questions, choose_questions
 from frieze.classifiers.teaching.teach import SURE, Answers, Taught, teach
 from frieze.classifiers.teaching.unit_vectors import UnitVectors
@@ -62,6 +63,7 @@ __all__ = [
     "UNFAMILIAR",
     "Answers",
     "ClassVectors",
+    "CurvePoint",
     "Devices",
     "ExtraColumns",
     "FinetuneConfig",
@@ -101,6 +103,7 @@ __all__ = [
     "fit_path",
     "grouped_accuracy_interval",
     "join_groups",
+    "learning_curve",
     "make_zero_shot_head",
     "measure_drift",
     "measure_relabelling",

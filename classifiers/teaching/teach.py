@@ -116,13 +116,13 @@ def _score(vectors: UnitVectors, examples: Floats, codes: Rows) -> Floats:
         mean = examples.mean(axis=0)
         mean /= max(float(np.linalg.norm(mean)), np.finfo(np.float32).tiny)
         return np.concatenate([block @ mean[:, None] for block in vectors.blocks()])
-    solution = _fit(examples, codes)
+    solution = fit_answers(examples, codes)
     factor = _calibrate(solution, examples, codes)
     logits = (factor * _logits(solution, block) for block in vectors.blocks())
     return np.concatenate([softmax(block, axis=1) for block in logits], dtype=np.float32)
 
 
-def _fit(examples: Floats, codes: Rows) -> Solution:
+def fit_answers(examples: Floats, codes: Rows) -> Solution:
     """Fit float32 [n, D] of at least two classes, numbered from 0."""
     cost = max(_LEAST_COST, _TOTAL_COST / len(examples))
     with one_blas_thread():  # several would take thirty times as long on so few rows
@@ -140,7 +140,7 @@ def _calibrate(solution: Solution, examples: Floats, codes: Rows) -> float:
     for fold, rest in make_folds(codes[sampled].astype(object), None, seed=0):
         known, fold_codes = np.unique(codes[sampled[fold]], return_inverse=True)
         logits = np.full((len(rest), len(solution.coef)), -np.inf, np.float32)
-        logits[:, known] = _logits(_fit(examples[sampled[fold]], fold_codes), examples[sampled[rest]])
+        logits[:, known] = _logits(fit_answers(examples[sampled[fold]], fold_codes), examples[sampled[rest]])
         judged.append((logits, codes[sampled[rest]]))
     logits, judged_codes = map(np.concatenate, zip(*judged or [(_logits(solution, examples), codes)], strict=True))
     return fit_temperature(logits, judged_codes)

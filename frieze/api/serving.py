@@ -42,7 +42,8 @@ def serve(
         index: The index's folder.
         head: Folder of a head that predicts uploaded images and lists its mistakes.
         labels: A Parquet file for the labels and tags that are given on the page, created where it is missing; `embed`,
-            `train` and `audit` read it. Each change is appended to a log beside it, `FILE.log.jsonl`.
+            `train` and `audit` read it. A CSV file or another table of labels is read once, into
+            `NAME.labels.parquet` beside it. Each change is appended to a log beside it, `FILE.log.jsonl`.
         read_only: Write nothing: neither labels nor decisions on duplicates.
         host: Address to listen on; the default is reachable from this machine only.
         port: Port to listen on; 0 for any free one.
@@ -172,6 +173,7 @@ def _describe_files(collection: "Collection") -> Iterator[str]:
         yield f"Decisions on duplicates are stored in {log.path}"
     else:
         yield f"{log.path} can't be written: decisions on duplicates are kept in the browser's tab only."
+    yield from collection.notes
     if collection.labels is not None:
         yield f"Labels and tags are stored in {collection.labels.path}"
 

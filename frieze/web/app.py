@@ -67,7 +67,9 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def invalid_request(_: Request, error: RequestValidationError) -> Response:
         detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
-        return JSONResponse({"detail": detail, "mend": ""}, 400)
+        is_unknown = all(one["type"] == "extra_forbidden" for one in error.errors())
+        mend = "Leave it out, or look up its name in /openapi.json." if is_unknown else ""
+        return JSONResponse({"detail": detail, "mend": mend}, 422 if is_unknown else 400)
 
     @app.exception_handler(ClientDisconnect)
     def disconnected(_: Request, __: ClientDisconnect) -> Response:

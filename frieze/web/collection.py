@@ -51,6 +51,7 @@ class Collection:
         labels: The file of labels, or None.
         is_read_only: Whether nothing is to be written.
         mistakes: Images whose label may be wrong.
+        notes: Sentences to show when the page starts.
         train_head: `frieze.train`, for heads that are kept; None where none can be.
     """
 
@@ -66,6 +67,7 @@ class Collection:
     ) -> None:
         self.labels, self.is_read_only = labels, is_read_only
         self.train_head: TrainHead | None = None
+        self.notes: list[str] = []
         self.index, self.head, self.thumbnails = index, head, thumbnails
         self.inference = Inference(self.index.spec, self._load, self._load_text_encoder)
         self.decision_log = DecisionLog(log_path(index.path), is_read_only=is_read_only)
@@ -227,7 +229,7 @@ def open_collection(
         head: The head's folder, or None.
         thumbnails: The cache of thumbnails.
         find_duplicates: Finds the duplicates of an index: the document of `frieze duplicates --json`.
-        labels: The file of labels, created where it is missing; or None.
+        labels: The file of labels, created where it is missing, or a table to read into one beside it; or None.
         is_read_only: Whether to write nothing: neither labels nor decisions on duplicates.
 
     Raises:
@@ -240,12 +242,23 @@ def open_collection(
     if opened_head is not None:
         hint = "Give a head that was trained on the index's own table."
         stored.check_same_backbone(opened_head.spec, opened_index.spec, where=str(index), hint=hint)
-    label_file = None if labels is None else _open_labels(labels, is_read_only=is_read_only)
+    label_file, notes = _open_labels(labels, opened_index, is_read_only=is_read_only)
     cache = Thumbnails(thumbnails)
-    return Collection(opened_index, opened_head, cache, find_duplicates, labels=label_file, is_read_only=is_read_only)
+    collection = Collection(
+        opened_index, opened_head, cache, find_duplicates, labels=label_file, is_read_only=is_read_only
+    )
+    collection.notes = notes
+    return collection
 
 
-def _open_labels(path: Path, *, is_read_only: bool) -> "LabelFile":
+def _open_labels(
+    path: Path | None, index: indexing.Index, *, is_read_only: bool
+) -> tuple["LabelFile | None", list[str]]:
+    """Open the file of labels, None for None; and return notes on a table that was read into it."""
+    from frieze.web.labels.import_labels import import_labels
     from frieze.web.labels.label_file import LabelFile
 
-    return LabelFile(path, is_read_only=is_read_only)
+    if path is None:
+        return None, []
+    imported = import_labels(path, index.row_metadata.ids, is_read_only=is_read_only)
+    return LabelFile(imported.path, is_read_only=is_read_only), imported.notes

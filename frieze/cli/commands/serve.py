@@ -10,7 +10,11 @@ from frieze.cli import options
 @click.command(epilog="Example: frieze serve photos.index --head photos.head")
 @click.argument("index")
 @click.option("--head", metavar="HEAD", help="A head, to predict new images and list its mistakes.")
-@click.option("--labels", metavar="FILE", help="A Parquet file for labels and tags given on the page, made if missing.")
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="A Parquet file for labels and tags given on the page, made if missing; a CSV is read into one.",
+)
 @click.option("--read-only", is_flag=True, help="Write nothing: neither labels nor decisions on duplicates.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(

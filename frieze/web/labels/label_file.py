@@ -24,7 +24,7 @@ from frieze.core import (
 from frieze.embedder import LABELS_OVER
 from frieze.web.labels.history import LABEL, NOTHING, Change, LabelHistory, LabelledImage
 
-_COLUMNS: dict[str, pa.DataType] = {
+COLUMNS: dict[str, pa.DataType] = {
     "id": pa.string(),
     LABEL: pa.string(),
     "tags": pa.list_(pa.string()),
@@ -32,6 +32,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "when": pa.timestamp("us", "UTC"),
     "held_out": pa.list_(pa.string()),
 }
+"""The columns that each file of labels has."""
 _N_FIRST_BYTES = 64  # of a log: with the key of its first change
 _LOCK_TRIES = 500  # of 20 ms: another process makes the file anew meanwhile
 
@@ -52,11 +53,12 @@ class LabelFile:
     def __init__(self, path: Path, *, is_read_only: bool = False) -> None:
         if path.suffix.lower() != ".parquet":
             raise InputError(f"{path} is no name of a file of labels.", hint="Give a name that ends in .parquet.")
-        self.path, self.log_path = path, path.with_name(f"{path.name}.log.jsonl")
+        self.path, self.log_path = path, log_path(path)
         self.is_read_only = is_read_only
         self._thread_lock = threading.Lock()
         self._history, self._n_bytes = LabelHistory(), 0
         self._log: tuple[int, bytes] | None = None  # inode and first bytes
+        self._stamp: tuple[int, int, int] | None = None  # of the Parquet file that this process wrote
         self._who = _login_name()
         if is_read_only:
             self._begin()
@@ -95,12 +97,23 @@ class LabelFile:
         n_bytes = int((table.schema.metadata or {}).get(LABELS_OVER, -1))
         hint = (
             f"Delete {self.log_path.name} beside it to begin from it as it is, without undo;"
-            f" or delete {self.path.name} to have it made of the log again."
+            f" or delete {self.path.name} to have it made of the log again. Then start the page again."
         )
         if n_bytes > self._n_bytes:
             raise InputError(f"{self.log_path} is older than {self.path}, which was made of it.", hint=hint)
         if n_bytes < 0 or (n_bytes == self._n_bytes and not _has_same_rows(table, self._table())):
             raise InputError(f"{self.path} was changed by another program since the page wrote it.", hint=hint)
+
+    def _check_untouched(self) -> None:
+        """Check that the Parquet file is the one that this process or another page wrote, while nobody writes it.
+
+        Raises:
+            InputError: Another program changed it.
+        """
+        if self.path.exists() and _stamp(self.path) != self._stamp:
+            table = _read_table(self.path)
+            if table is not None:
+                self._check_made_of_log(table)
 
     def change(self, change: Change) -> list[str]:
         """Store a change; it is on disk when this returns.
@@ -112,12 +125,13 @@ class LabelFile:
             The ids of the images that changed.
 
         Raises:
-            InputError: There is nothing to undo or redo, the file is read-only, can't be written, or the log was
-                replaced.
+            InputError: There is nothing to undo or redo, the file is read-only, can't be written or was changed by
+                another program, or the log was replaced.
         """
         self._check_writable()
         with self._locked():
             self._read_on()
+            self._check_untouched()
             if change.action in ("undo", "redo"):
                 change = change.model_copy(
                     update={"of": self._history.last(is_undo=change.action == "undo", session=change.session or "")}
@@ -229,6 +243,7 @@ class LabelFile:
     def _write_table(self) -> None:
         table = self._table().replace_schema_metadata({LABELS_OVER: str(self._n_bytes)})
         write_file(self.path, lambda staging: pq.write_table(table, staging))
+        self._stamp = _stamp(self.path)
 
     def _table(self) -> pa.Table:
         images = sorted(self._history.images.items())
@@ -242,9 +257,20 @@ class LabelFile:
         others = sorted({name for _, image in images for name in image.labels} - {LABEL})
         arrays = {
             name: pa.array(columns[name] if name in columns else [image.labels.get(name) for _, image in images], kind)
-            for name, kind in (_COLUMNS | dict.fromkeys(others, pa.string())).items()
+            for name, kind in (COLUMNS | dict.fromkeys(others, pa.string())).items()
         }
         return pa.table(arrays)
+
+
+def log_path(path: Path) -> Path:
+    """Return the path of the log of a file of labels."""
+    return path.with_name(f"{path.name}.log.jsonl")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Return what differs after another program wrote a file."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def to_json(name: str, image: LabelledImage) -> dict[str, Any]:
@@ -270,8 +296,10 @@ def _read_table(path: Path) -> pa.Table | None:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"{path} can't be read: {error}.", hint="Give another file of labels.") from error
-    missing = [name for name in _COLUMNS if name not in table.column_names]
+        has_log = log_path(path).exists() and log_path(path).stat().st_size > 0
+        hint = f"Delete {path.name}: it is made of {log_path(path).name} again." if has_log else "Give another file."
+        raise InputError(f"{path} can't be read: {error}.", hint=hint) from error
+    missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise InputError(
             f"{path} has no column {missing[0]}: it is no file of labels that the page wrote.",
@@ -290,7 +318,7 @@ def _changes_of(table: pa.Table, path: Path) -> Iterator[Change]:
     Raises:
         InputError: An id is missing, or a label or a tag is no text.
     """
-    columns = [LABEL, *(name for name in table.column_names if name not in _COLUMNS)]
+    columns = [LABEL, *(name for name in table.column_names if name not in COLUMNS)]
     for number, row in enumerate(table.to_pylist(), 1):
         column = ""
         fields = {"ids": [row["id"]], "who": row["who"]} | ({} if row["when"] is None else {"when": row["when"]})

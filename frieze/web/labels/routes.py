@@ -12,8 +12,8 @@ from fastapi.responses import StreamingResponse
 
 from frieze import indexing
 from frieze.core import InputError
-from frieze.web import schemas
 from frieze.web.collection import Collection
+from frieze.web.labels import documents
 from frieze.web.labels.history import Change, check_column
 from frieze.web.labels.label_file import LabelFile
 from frieze.web.writing import Writable
@@ -30,14 +30,14 @@ def add_label_routes(app: FastAPI, collection: Collection, writable: Writable) -
         writable: Refuses requests that must not write.
     """
 
-    @app.get("/labels", response_model=schemas.Labels)
+    @app.get("/labels", response_model=documents.Labels)
     def labels(session: _Session = "") -> dict[str, Any]:
         """Return the labels and tags that were given on the page."""
         file = labels_of(collection)
         return file.describe(session) | {"images": file.look_up(sorted(file.read()))}
 
-    @app.post("/labels", response_model=schemas.Labels, dependencies=[writable])
-    def change(change: schemas.LabelChange) -> dict[str, Any]:
+    @app.post("/labels", response_model=documents.Labels, dependencies=[writable])
+    def change(change: documents.LabelChange) -> dict[str, Any]:
         """Label or tag images, take labels back to the table's, undo or redo; returns the images that changed."""
         file = labels_of(collection)
         changed = file.change(_to_change(change, collection))
@@ -61,7 +61,7 @@ def labels_of(collection: Collection) -> LabelFile:
     return collection.labels
 
 
-def _to_change(request: schemas.LabelChange, collection: Collection) -> Change:
+def _to_change(request: documents.LabelChange, collection: Collection) -> Change:
     """Check a request to change labels, and return what is logged of it.
 
     Raises:

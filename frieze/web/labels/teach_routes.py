@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,9 +10,9 @@ from fastapi import FastAPI
 
 from frieze import indexing
 from frieze.core import InputError, Rows, to_command_line
-from frieze.web import schemas
 from frieze.web.collection import Collection
-from frieze.web.labels.history import check_column
+from frieze.web.labels import documents
+from frieze.web.labels.history import LabelledImage, check_column
 from frieze.web.labels.routes import labels_of
 from frieze.web.writing import Writable
 
@@ -28,18 +29,23 @@ def add_teach_routes(app: FastAPI, collection: Collection, writable: Writable) -
         writable: Refuses requests that must not write.
     """
 
-    @app.post("/teach", response_model=schemas.Taught)
-    def teach(request: schemas.TeachRequest) -> dict[str, Any]:
+    @app.post("/teach", response_model=documents.Taught)
+    def teach(request: documents.TeachRequest) -> dict[str, Any]:
         """Fit a head on the labels of a column, rank all images by it, and choose images to ask about."""
         return teach_column(collection, request)
 
-    @app.post("/heads", response_model=schemas.KeptHead, dependencies=[writable])
-    def keep(request: schemas.HeadRequest) -> dict[str, Any]:
+    @app.get("/curve", response_model=documents.Curve)
+    def curve(column: documents.ColumnName = "label") -> dict[str, Any]:
+        """Measure heads on more and more of the answers, in the order in which they were given."""
+        return draw_curve(collection, column)
+
+    @app.post("/heads", response_model=documents.KeptHead, dependencies=[writable])
+    def keep(request: documents.HeadRequest) -> dict[str, Any]:
         """Train a head on the labels of a column, as `frieze train` does, beside the file of labels."""
         return keep_head(collection, request)
 
 
-def teach_column(collection: Collection, request: schemas.TeachRequest) -> dict[str, Any]:
+def teach_column(collection: Collection, request: documents.TeachRequest) -> dict[str, Any]:
     """Return the document of `POST /teach`.
 
     Raises:
@@ -79,13 +85,26 @@ def teach_column(collection: Collection, request: schemas.TeachRequest) -> dict[
     }
 
 
+def draw_curve(collection: Collection, column: str) -> dict[str, Any]:
+    """Return the document of `GET /curve`.
+
+    Raises:
+        InputError: There is no file of labels, or no column can have that name.
+    """
+    import frieze.classifiers
+
+    answers = _answers(collection, column)
+    points = frieze.classifiers.learning_curve(collection.unit_vectors, answers)
+    return {"column": column, "n_held_out": int(answers.is_held_out.sum()), "points": [vars(one) for one in points]}
+
+
 def _answers(collection: Collection, column: str) -> "Answers":
-    """Return the labels of a column, of images that the index has; the file may name others."""
+    """Return the labels of a column in the order of their images' last changes; the file may name others than these."""
     import frieze.classifiers
 
     check_column(column)
     images = labels_of(collection).read()
-    answered = {name: image for name, image in images.items() if column in image.labels}
+    answered = {name: image for name, image in sorted(images.items(), key=_last_change) if column in image.labels}
     rows = indexing.known_rows(collection.index, list(answered))
     ids = collection.index.ids[rows].tolist()
     labels = np.array([answered[name].labels[column] for name in ids], object)
@@ -93,8 +112,13 @@ def _answers(collection: Collection, column: str) -> "Answers":
     return frieze.classifiers.Answers(rows, labels, is_held_out)
 
 
+def _last_change(item: tuple[str, LabelledImage]) -> datetime:
+    """Return when an image was changed last; a file without its log may not say so of each."""
+    return item[1].when or datetime.min.replace(tzinfo=UTC)
+
+
 def _rank(
-    collection: Collection, request: schemas.TeachRequest, answers: "Answers", taught: "Taught"
+    collection: Collection, request: documents.TeachRequest, answers: "Answers", taught: "Taught"
 ) -> tuple[str | None, list[dict[str, Any]]]:
     """Return the label that images are ranked by, None without any, and the images, best first."""
     classes: list[str] = taught.classes.tolist()
@@ -116,7 +140,7 @@ def _rank(
     ]
 
 
-def keep_head(collection: Collection, request: schemas.HeadRequest) -> dict[str, Any]:
+def keep_head(collection: Collection, request: documents.HeadRequest) -> dict[str, Any]:
     """Return the document of `POST /heads`: that of `frieze train`, and the command.
 
     Raises:

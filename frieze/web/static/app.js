@@ -39,6 +39,8 @@ function route() {
 try {
   const facts = await ask("/collection");
   get("facts").textContent = `${count(facts.rows, "image")}, backbone ${facts.backbone}`;
+  get("stale").textContent = facts.stale ?? "";
+  get("stale").hidden = facts.stale === null;
   search.begin(facts);
   classes.begin(facts);
   duplicates.begin();
@@ -54,7 +56,6 @@ try {
   }
   window.addEventListener("hashchange", route);
   route();
-  if (facts.stale) say({ detail: facts.stale });
 } catch (problem) {
   say(problem);
 }

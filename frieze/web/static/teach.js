@@ -1,7 +1,8 @@
 // Teach: a head on a few examples ranks every image, asks about those that help most, and is kept.
 
-import { send } from "./api.js";
+import { address, ask, send } from "./api.js";
 import { count, get, make, percent, say } from "./dom.js";
+import * as curve from "./curve.js";
 import * as keptHead from "./kept_head.js";
 import * as labels from "./labels.js";
 import { Pages } from "./pages.js";
@@ -115,6 +116,14 @@ function showTaught({ classes, n_unsure: nUnsure, held_out: heldOut, of }) {
   get("teach-accuracy").textContent = heldOut.accuracy === null
     ? "Its accuracy is measured on one question in five, which is drawn at random."
     : `Right on ${heldOut.n_right} of ${heldOut.n} images drawn at random: ${percent(heldOut.accuracy)}, with 95 % confidence ${percent(heldOut.interval[0])} to ${percent(heldOut.interval[1])}.`;
+  drawCurve().catch(say);
+}
+
+// The curve follows what is shown already: it never delays the next question.
+async function drawCurve() {
+  const of = column;
+  const answer = await ask(address("/curve", { column: of }));
+  if (of === column) curve.show(answer);
 }
 
 const preferred = (of) => ([...get("rank-by").options].some(({ value }) => value === column) ? column : of);

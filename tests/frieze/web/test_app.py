@@ -207,6 +207,7 @@ def test_openapi(page):
         "/labels",
         "/labels.csv",
         "/teach",
+        "/curve",
         "/heads",
     }
     assert set(paths) == expected
@@ -228,6 +229,7 @@ def test_operation_ids(page):
         "browse_images_get",
         "change_labels_post",
         "crop_crop_post",
+        "curve_curve_get",
         "decide_decisions_post",
         "decisions_decisions_get",
         "describe_collection_get",

@@ -286,6 +286,23 @@ def test_a_map_without_a_server(browser, hostile, tmp_path):
     opened.close()
 
 
+def test_a_stale_index(browser, served, hostile, tmp_path):
+    """Where the table has changed since the index was made, a line of the page says so, in every view."""
+    table = shutil.copytree(hostile / "f", tmp_path / "f")
+    frieze.index(table, out=tmp_path / "i")
+    shutil.rmtree(table)
+    frieze.embed(hostile / "photos" / "red", out=table)
+    with served(open_collection(tmp_path / "i", None, tmp_path / "t", find_duplicates=find_copies)) as address:
+        opened = browser.new_page()
+        opened.goto(address)
+        opened.wait_for_selector("#hits .tile")
+        for view in ("classes", "search"):
+            opened.click(f'nav a[href="#{view}"]')
+            assert "from an older state of its table" in opened.text_content("#stale")
+            assert opened.is_visible("#stale")
+        opened.close()
+
+
 def test_mistakes(page):
     """The head's mistakes are reported, or that there are none."""
     page.click("text=Mistakes")

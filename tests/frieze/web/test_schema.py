@@ -25,7 +25,7 @@ CALLS = (
     "GET /facets",
 )
 CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
-CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "POST /heads", "POST /retrain")
+CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "GET /curve", "POST /heads", "POST /retrain")
 
 BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "GET /labels.csv", "POST /crop", "POST /retrain")
 """Calls that take nothing that could be wrong."""

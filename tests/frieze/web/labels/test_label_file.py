@@ -213,6 +213,42 @@ def test_changed_elsewhere(path, keeps_metadata):
     assert stored(path) == {"a": "dog"}
 
 
+@pytest.mark.parametrize("keeps_metadata", [False, True])
+def test_changed_elsewhere_meanwhile(path, keeps_metadata):
+    """What another program writes while the page runs is not overwritten by the next change; nothing is stored."""
+    file = LabelFile(path)
+    label(file, ["a"], "cat")
+    log = file.log_path.read_bytes()
+    metadata = pq.read_schema(path).metadata if keeps_metadata else None
+    changed = pq.read_table(path).set_column(1, "label", pa.array(["dog"]))
+    pq.write_table(changed.replace_schema_metadata(metadata), path)
+    with pytest.raises(InputError, match="changed by another program") as refused:
+        label(file, ["b"], "cat")
+    assert "Then start the page again" in refused.value.hint
+    assert (stored(path), file.log_path.read_bytes()) == ({"a": "dog"}, log)
+
+
+def test_another_page_is_no_other_program(path):
+    """Two pages write the file in turns."""
+    one, other = LabelFile(path), LabelFile(path)
+    for number, file in enumerate([one, other, one, other]):
+        label(file, [str(number)], "cat")
+    assert stored(path) == dict.fromkeys("0123", "cat")
+
+
+@pytest.mark.parametrize("is_read_only", [False, True])
+def test_a_damaged_file(path, is_read_only):
+    """A file that can't be read says that it is made of its log again, where it has one."""
+    label(LabelFile(path), ["a"], "cat")
+    path.write_bytes(b"PAR1 no more")
+    with pytest.raises(InputError, match="can't be read") as refused:
+        LabelFile(path, is_read_only=is_read_only)
+    assert refused.value.hint == "Delete photos.parquet: it is made of photos.parquet.log.jsonl again."
+    path.unlink()
+    LabelFile(path)
+    assert stored(path) == {"a": "cat"}
+
+
 def test_an_older_log(path):
     """A log that lost lines that the Parquet file was made of does not take them away from it."""
     file = LabelFile(path)

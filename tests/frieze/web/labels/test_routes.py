@@ -135,6 +135,23 @@ def test_what_is_refused(page, document, message):
     assert page.get("/labels").json()["images"] == []
 
 
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [
+        ("/labels", SET | {"lable": "dog"}),
+        ("/teach", {"columns": "label"}),
+        ("/heads", {"name": "a", "force": True}),
+        ("/decisions", {"id": IDS[0], "other": IDS[1], "keep": "id", "why": "sharper"}),
+    ],
+)
+def test_unknown_fields(page, path, document):
+    """A field that there is not is refused by its name, and nothing of its request is stored."""
+    answer = page.post(path, json=document, headers=TOKEN)
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(next(name for name in reversed(document)))
+    assert page.get("/labels").json()["images"] == page.get("/decisions").json()["decisions"] == []
+
+
 def test_without_a_file(serve):
     """A page without a file of labels says how to start it with one."""
     page = serve(labels=None)

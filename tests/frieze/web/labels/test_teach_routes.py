@@ -149,3 +149,20 @@ def test_who_may_keep(answered, tmp_path):
     """Nobody keeps a head without the token."""
     assert answered.post("/heads", json={"column": "blue?", "name": "blue"}).status_code == 403
     assert not (tmp_path / "blue.head").exists()
+
+
+def test_curve(answered):
+    """The curve is in the order of the answers, and ends with what /teach says of the held-out ones."""
+    answer(answered, "blue", ["blue/7.png"], held_out=True)
+    answer(answered, "other", ["red/7.png"], held_out=True)
+    curve, held_out = answered.get("/curve?column=blue?").json(), teach(answered)["held_out"]
+    assert [point["n_answers"] for point in curve["points"]] == [5, 6, 7, 8, 9, 10]  # the first four are of one label
+    last = curve["points"][-1]
+    assert (last["n_right"], curve["n_held_out"]) == (held_out["n_right"], held_out["n"])
+    assert (last["accuracy"], last["interval"]) == (held_out["accuracy"], held_out["interval"])
+
+
+@pytest.mark.parametrize("path", ["/curve?column=tags", "/curve?column="])
+def test_curve_refused(page, path):
+    """A column that there can't be is refused."""
+    assert page.get(path).status_code == 400
