@@ -1,6 +1,8 @@
 """Accuracy, calibration error and abstention of heads over ten splits of photographs.
 
-Usage: FRIEZE_DATA=... python -m benchmarks.heads.calibration [heads|prototype|kernel]   prints docs/benchmarks.md's tables.
+Usage: FRIEZE_DATA=... python -m benchmarks.heads.calibration [heads|prototype|kernel]
+
+Prints tables of docs/benchmarks.md.
 
 `heads`: ten splits (seeds 0 to 9, a fifth held out); beside the heads scikit-learn's LogisticRegression with its
 defaults on the features as stored. On so few rows even a perfectly calibrated head has a calibration error: labels
