@@ -12,7 +12,7 @@ _ROUNDING = 1e-9  # 1 - 0.9 is a little less than 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldOut:
+class HeldOutPredictions:
     """What a head predicted of its held-out images, which calibrate the sets.
 
     Attributes:
@@ -28,7 +28,7 @@ class HeldOut:
     label_probabilities: Floats
 
     @classmethod
-    def of(cls, probabilities: Floats, labels: Strings, classes: Strings) -> "HeldOut":
+    def of(cls, probabilities: Floats, labels: Strings, classes: Strings) -> "HeldOutPredictions":
         """Return it for the probabilities float32 [n, C] of held-out images."""
         codes = np.searchsorted(classes, labels)
         predictions = classes[probabilities.argmax(axis=1)]
@@ -112,7 +112,7 @@ def prediction_sets(probabilities: Floats, thresholds: Floats) -> npt.NDArray[np
 
     Args:
         probabilities: float32 [N, C].
-        thresholds: float32 [C], from `HeldOut.thresholds`.
+        thresholds: float32 [C], from `HeldOutPredictions.thresholds`.
 
     >>> prediction_sets(np.array([[0.6, 0.4], [0.2, 0.8]], "f4"), np.array([0.3, 0.9], "f4")).tolist()
     [[True, False], [False, True]]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.familiarity import UNFAMILIAR, Familiarity, measure_similarity
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.classifiers.storage.split_file import read_split
@@ -131,7 +131,7 @@ def _count(predictions: Strings, classes: Strings) -> Rows:
     return np.bincount(np.searchsorted(classes, predictions), minlength=len(classes))
 
 
-def _shares(predictions: Strings, held_out: HeldOut, classes: Strings) -> list[dict[str, Any]]:
+def _shares(predictions: Strings, held_out: HeldOutPredictions, classes: Strings) -> list[dict[str, Any]]:
     """Return the share of each class among new and held-out predictions, the largest difference first."""
     new, old = (_count(one, classes) / len(one) for one in (predictions, held_out.predictions))
     order = np.argsort(-np.abs(new - old), kind="stable")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.familiarity import Familiarity
 from frieze.classifiers.kinds.linear import LinearWeights, PipelineHead
 from frieze.classifiers.registry import HEADS, Classifier
@@ -145,7 +145,7 @@ class Head:
         return None if abstain is None else float(abstain["threshold"])
 
     @functools.cached_property
-    def held_out(self) -> HeldOut:
+    def held_out(self) -> HeldOutPredictions:
         """What it predicted of its held-out images.
 
         Raises:

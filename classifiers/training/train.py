@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, count_constant, load_or_stream, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, few_shot_figures, interval_groups, split_stratified
@@ -83,7 +83,7 @@ def train_head(
     with new_folder(out, replace=force) as folder:
         model = write_model(folder, classifier, familiarity=_familiarity(train, test))
         unused = np.setdiff1d(whole.fit_and_validation, split.fit_and_validation)
-        predicted = HeldOut.of(probabilities, held_out.labels, classifier.classes)
+        predicted = HeldOutPredictions.of(probabilities, held_out.labels, classifier.classes)
         write_split(folder, examples, split, unused, groups=groups, held_out=predicted)
         figures |= {"peak_memory_bytes": peak_memory(), "seconds": time.perf_counter() - started}
         head_json = describe_head(features, figures, config.to_json(), split=split_config.to_json(split), model=model)

@@ -247,7 +247,7 @@ class Question(BaseModel):
     held_out: bool
 
 
-class HeldOut(BaseModel):
+class HeldOutPredictions(BaseModel):
     """How the head does on images that were drawn at random, on which it was not fitted."""
 
     n: int
@@ -266,7 +266,7 @@ class Taught(BaseModel):
     of: str | None
     ranked: list[RankedImage]
     questions: list[Question]
-    held_out: HeldOut
+    held_out: HeldOutPredictions
     seconds: float
 
 

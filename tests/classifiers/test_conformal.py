@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.conformal import HeldOut, fewest_images, prediction_sets
+from frieze.classifiers.conformal import HeldOutPredictions, fewest_images, prediction_sets
 from frieze.core import InputError
 
 CLASSES = np.array(["ant", "bee", "cow"], dtype=object)
@@ -19,7 +19,7 @@ def draw(n, *, seed, sharpness=1.5, shares=(0.6, 0.3, 0.1)):
 def draw_held_out(n, **options):
     """Draw what a head predicted of n held-out images."""
     probabilities, labels = draw(n, **options)
-    return HeldOut.of(probabilities, labels, CLASSES)
+    return HeldOutPredictions.of(probabilities, labels, CLASSES)
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
@@ -40,14 +40,14 @@ def test_a_threshold_is_the_lowest_of_nineteen():
     """For 95 % of nineteen images of a class it is the lowest probability of their label."""
     probabilities = np.linspace(0.2, 0.9, 19).astype(np.float32)
     labels = np.repeat(CLASSES[:2], 19)
-    images = HeldOut(labels, labels, np.ones(38, "f4"), np.r_[probabilities, probabilities / 2])
+    images = HeldOutPredictions(labels, labels, np.ones(38, "f4"), np.r_[probabilities, probabilities / 2])
     assert np.allclose(images.thresholds(CLASSES[:2], 0.95), [0.2, 0.1])
 
 
 def test_a_class_of_few_images_gets_the_threshold_of_all():
     """A class with fewer images than a threshold takes has that of all images, and is named."""
     labels = np.repeat(CLASSES[:2], [94, 5])
-    images = HeldOut(labels, labels, np.ones(99, "f4"), np.linspace(0.01, 0.99, 99).astype("f4"))
+    images = HeldOutPredictions(labels, labels, np.ones(99, "f4"), np.linspace(0.01, 0.99, 99).astype("f4"))
     thresholds = images.thresholds(CLASSES, 0.9)
     assert np.allclose(thresholds, [0.095, 0.1, 0.1])
     assert images.pooled(CLASSES, 0.9) == ["bee", "cow"]
@@ -75,7 +75,9 @@ def test_coverage_is_of_images_that_did_not_set_the_thresholds():
 def test_coverage_of_few_images_is_not_always_whole():
     """The lowest of twenty images is not in its own set: its threshold is that of the others."""
     labels = np.repeat(CLASSES[:2], 20)
-    images = HeldOut(labels, labels[::-1], np.ones(40, "f4"), np.tile(np.linspace(0.1, 0.4, 20), 2).astype("f4"))
+    images = HeldOutPredictions(
+        labels, labels[::-1], np.ones(40, "f4"), np.tile(np.linspace(0.1, 0.4, 20), 2).astype("f4")
+    )
     assert images.coverage(CLASSES[:2], 0.9) < 1
 
 
