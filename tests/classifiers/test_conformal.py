@@ -72,6 +72,12 @@ def test_coverage_is_of_images_that_did_not_set_the_thresholds():
     assert np.mean(stated) == pytest.approx(np.mean(of_others), abs=0.005)
 
 
+def test_coverage_of_the_fewest_images_is_not_whole():
+    """Where a fold leaves fewer images than a threshold takes, the lowest one is the threshold, and not zero."""
+    stated = [draw_held_out(19, seed=seed).coverage(CLASSES, 0.95) for seed in range(60)]
+    assert 0.9 < np.mean(stated) < 0.99
+
+
 def test_coverage_of_few_images_is_not_always_whole():
     """The lowest of twenty images is not in its own set: its threshold is that of the others."""
     labels = np.repeat(CLASSES[:2], 20)
@@ -92,4 +98,4 @@ def test_too_few_held_out_images_are_refused():
     """A confidence that takes more images than there are is refused, with the number."""
     with pytest.raises(InputError, match=r"18 held-out images; a confidence of 0.95 takes 19"):
         draw_held_out(18, seed=0).thresholds(CLASSES, 0.95)
-    assert [fewest_images(confidence) for confidence in (0.5, 0.9, 0.95, 0.99)] == [1, 9, 19, 99]
+    assert [fewest_images(confidence) for confidence in (1e-10, 0.5, 0.9, 0.95, 0.99)] == [1, 1, 9, 19, 99]
