@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers import HeadConfig, SplitConfig, open_start, train_head
+from frieze.classifiers import HeadConfig, open_start, train_head
 from frieze.classifiers.training.learning_curve import CurvePoint, draw_parts, forecast_accuracy, measure_curve
 
 SIZES = (100, 200, 400, 800)
