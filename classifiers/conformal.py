@@ -12,7 +12,7 @@ _ROUNDING = 1e-9  # 1 - 0.9 is a little less than 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class HeldOut:
+class HeldOutPredictions:
     """What a head predicted of its held-out images, which calibrate the sets.
 
     Attributes:
@@ -28,7 +28,7 @@ class HeldOut:
     label_probabilities: Floats
 
     @classmethod
-    def of(cls, probabilities: Floats, labels: Strings, classes: Strings) -> "HeldOut":
+    def of(cls, probabilities: Floats, labels: Strings, classes: Strings) -> "HeldOutPredictions":
         """Return it for the probabilities float32 [n, C] of held-out images."""
         codes = np.searchsorted(classes, labels)
         predictions = classes[probabilities.argmax(axis=1)]
@@ -49,10 +49,21 @@ class HeldOut:
         Raises:
             InputError: The confidence is no share, or there are too few held-out images for it.
 
-        The quantiles are interpolated, so that few images of a class do not make its sets larger than they should be.
+        The quantiles are interpolated: sets of few images hold the label about as often as stated, where the next lower
+        probability would hold it up to one image in n + 1 more often.
 
         Source: Vovk 2012, Conditional validity of inductive conformal predictors, section 4 (a threshold for each
         class); Sadinle et al. 2019, Least Ambiguous Set-Valued Classifiers with Bounded Error Levels, section 2.
+        """
+        self.check(confidence)
+        codes = np.searchsorted(classes, self.labels)
+        return _thresholds(codes, self.label_probabilities, self._has_own(codes, classes, confidence), confidence)
+
+    def check(self, confidence: float) -> None:
+        """Check that there are enough held-out images for a confidence.
+
+        Raises:
+            InputError: There are not, or the confidence is no share.
         """
         check_confidence(confidence)
         n_needed = fewest_images(confidence)
@@ -62,13 +73,11 @@ class HeldOut:
                 f" {n_needed:,}.",
                 hint="Use a lower `confidence`, or train on more labelled images.",
             )
-        return _thresholds(np.searchsorted(classes, self.labels), self.label_probabilities, len(classes), confidence)
 
     def pooled(self, classes: Strings, confidence: float) -> list[str]:
         """Return the classes with too few held-out images for a threshold of their own."""
-        names, counts = np.unique(self.labels.astype(str), return_counts=True)
-        known = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        return [str(name) for name in classes if known.get(str(name), 0) < fewest_images(confidence)]
+        has_own = self._has_own(np.searchsorted(classes, self.labels), classes, confidence)
+        return [str(name) for name in classes[~has_own]]
 
     def coverage(self, classes: Strings, confidence: float) -> float:
         """Compute the share of held-out images whose set holds their label, by cross-validation: in [0, 1].
@@ -76,13 +85,18 @@ class HeldOut:
         The thresholds for each tenth of them are those of the others.
         """
         codes = np.searchsorted(classes, self.labels)
+        has_own = self._has_own(codes, classes, confidence)
         fold = _deal(codes) % _N_FOLDS
         is_in = self.labels == self.predictions
         for number in range(_N_FOLDS):
             held = fold == number
-            lowest = _thresholds(codes[~held], self.label_probabilities[~held], len(classes), confidence)
+            lowest = _thresholds(codes[~held], self.label_probabilities[~held], has_own, confidence)
             is_in[held] |= self.label_probabilities[held] >= lowest[codes[held]]
         return float(is_in.mean())
+
+    def _has_own(self, codes: Rows, classes: Strings, confidence: float) -> npt.NDArray[np.bool_]:
+        has_own: npt.NDArray[np.bool_] = np.bincount(codes, minlength=len(classes)) >= fewest_images(confidence)
+        return has_own
 
 
 def check_confidence(confidence: float) -> None:
@@ -104,7 +118,7 @@ def fewest_images(confidence: float) -> int:
     >>> fewest_images(0.95), fewest_images(0.9)
     (19, 9)
     """
-    return int(np.ceil(1 / (1 - confidence) - 1 - _ROUNDING))
+    return max(1, int(np.ceil(1 / (1 - confidence) - 1 - _ROUNDING)))
 
 
 def prediction_sets(probabilities: Floats, thresholds: Floats) -> npt.NDArray[np.bool_]:
@@ -112,7 +126,7 @@ def prediction_sets(probabilities: Floats, thresholds: Floats) -> npt.NDArray[np
 
     Args:
         probabilities: float32 [N, C].
-        thresholds: float32 [C], from `HeldOut.thresholds`.
+        thresholds: float32 [C], from `HeldOutPredictions.thresholds`.
 
     >>> prediction_sets(np.array([[0.6, 0.4], [0.2, 0.8]], "f4"), np.array([0.3, 0.9], "f4")).tolist()
     [[True, False], [False, True]]
@@ -122,18 +136,20 @@ def prediction_sets(probabilities: Floats, thresholds: Floats) -> npt.NDArray[np
     return is_in
 
 
-def _thresholds(codes: Rows, label_probabilities: Floats, n_classes: int, confidence: float) -> Floats:
-    of_all = _threshold(label_probabilities, confidence, otherwise=0.0)
-    by_class = [
-        _threshold(label_probabilities[codes == code], confidence, otherwise=of_all) for code in range(n_classes)
-    ]
-    return np.array(by_class, np.float32)
+def _thresholds(codes: Rows, label_probabilities: Floats, has_own: npt.NDArray[np.bool_], confidence: float) -> Floats:
+    """Compute the threshold of each class, float32 [C]; that of all images where a class has none of its own."""
+    thresholds = np.full(len(has_own), _threshold(label_probabilities, confidence), np.float32)
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(len(has_own) + 1))
+    for code in np.flatnonzero(has_own):
+        rows = order[starts[code] : starts[code + 1]]
+        if len(rows):
+            thresholds[code] = _threshold(label_probabilities[rows], confidence)
+    return thresholds
 
 
-def _threshold(label_probabilities: Floats, confidence: float, *, otherwise: float) -> float:
-    """Return the (1 - confidence) (n + 1)-th lowest probability, interpolated; another value of too few."""
-    if len(label_probabilities) < fewest_images(confidence):
-        return otherwise
+def _threshold(label_probabilities: Floats, confidence: float) -> float:
+    """Return the (1 - confidence) (n + 1)-th lowest probability, interpolated, and the lowest of too few."""
     return float(np.quantile(label_probabilities, 1 - confidence, method="weibull"))
 
 

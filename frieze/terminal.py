@@ -299,9 +299,15 @@ def _write(text: str) -> None:
 
 
 def _to_tsv(value: Any) -> str:
-    """Format a value of a TSV table; control characters are escaped, since tabs and line ends separate values."""
+    """Format a value of a TSV table; control characters are escaped, since tabs and line ends separate values.
+
+    >>> _to_tsv(["a", "b"]), _to_tsv(True), _to_tsv(None)
+    ('["a", "b"]', 'yes', '')
+    """
     if value is None:
         return ""
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)  # as a CSV file of the table has it
     text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
     return "".join(repr(char)[1:-1] if unicodedata.category(char) == "Cc" else char for char in text)
 

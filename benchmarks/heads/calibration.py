@@ -1,11 +1,14 @@
 """Accuracy, calibration error and abstention of heads over ten splits of photographs.
 
-Usage: FRIEZE_DATA=... python -m benchmarks.heads.calibration [heads|prototype]   prints tables of docs/benchmarks.md.
+Usage: FRIEZE_DATA=... python -m benchmarks.heads.calibration [heads|prototype|kernel]
+
+Prints tables of docs/benchmarks.md.
 
 `heads`: ten splits (seeds 0 to 9, a fifth held out); beside the heads scikit-learn's LogisticRegression with its
 defaults on the features as stored. On so few rows even a perfectly calibrated head has a calibration error: labels
 are drawn 200 times a split from the head's probabilities, and the 95th percentile of that error is printed.
 `prototype`: that head beside scikit-learn's NearestCentroid, on four splits of three sets.
+`kernel`: does the RBF kernel pay? Heads on two sets and two backbones, three splits each.
 """
 
 from collections.abc import Iterator
@@ -121,7 +124,34 @@ def _centroid_accuracy(embeddings: Floats, labels: np.ndarray, split: tuple[Rows
     return float((model.predict(embeddings[test]) == labels[test]).mean())
 
 
-PASSAGES = {"heads": heads, "prototype": prototype}
+KERNEL_BACKBONES, KERNEL_SEEDS = ("mobilenet_v1_025_128", "builtin"), range(3)
+KERNEL_HEADS = ("linear", "svm", "svm-rbf", "knn")
+
+
+def kernel(folder: Path) -> None:
+    """Print the accuracy of heads with and without a kernel."""
+    note = f"Means of {len(KERNEL_SEEDS)} splits."
+    show(
+        "protocol kernel",
+        f"set | backbone | {' | '.join(KERNEL_HEADS)} | svm-rbf less linear",
+        _kernel_rows(folder),
+        note,
+    )
+
+
+def _kernel_rows(folder: Path) -> Iterator[list[object]]:
+    for name in SETS:
+        for backbone in KERNEL_BACKBONES:
+            path = embed_set(folder, name, backbone).path
+            by_seed = [
+                {row["head"]: row["accuracy"] for row in frieze.compare(path, heads=KERNEL_HEADS, seed=seed)["rows"]}
+                for seed in KERNEL_SEEDS
+            ]
+            means = {head: float(np.mean([one[head] for one in by_seed])) for head in KERNEL_HEADS}
+            yield [name, backbone, *means.values(), f"{means['svm-rbf'] - means['linear']:+.3f}"]
+
+
+PASSAGES = {"heads": heads, "prototype": prototype, "kernel": kernel}
 
 if __name__ == "__main__":
     run_passages(PASSAGES)

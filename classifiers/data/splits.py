@@ -53,7 +53,6 @@ class SplitConfig:
             `CUT_FROM`, rows without a value are grouped by the next one.
         groups: Returns group numbers int64 [N] of the table's rows in place of a column; called when they are needed.
         shots: Rows of each class to fit on, drawn from the training rows; None for all.
-        has_curve: Whether heads are fitted on parts of the training rows, too, for a learning curve.
     """
 
     test_size: float = 0.2
@@ -62,7 +61,6 @@ class SplitConfig:
     group: str | None = None
     groups: Callable[[], Rows] | None = None
     shots: int | None = None
-    has_curve: bool = False
 
     def __post_init__(self) -> None:
         check_seed(self.seed)

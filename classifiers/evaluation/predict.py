@@ -78,10 +78,10 @@ def predict_features(
     Returns:
         `rows` predicted, `failed` (0: a stored row can't fail), `out` (absolute) or `predictions` (a dict a row, of
         these columns), and `stale` (None, or the command to type if the head's table has changed since it was trained).
-        `n_unfamiliar`: rows with a familiarity below .05, None where the head does not know it; `prediction_sets`, with
-        a confidence: `confidence`, `coverage` and `n_held_out` (of held-out images, by cross-validation), `mean_size`
-        and `n_single` of the predicted sets, and `pooled_classes`, whose held-out images are too few for their own
-        threshold.
+        `n_unfamiliar`: rows with a familiarity below .05, None where the head does not know it; `is_unfamiliar`,
+        whether these are a tenth or more, and more than chance explains; `prediction_sets`, with a confidence:
+        `confidence`, `coverage` and `n_held_out` (of held-out images, by cross-validation), `mean_size` and `n_single`
+        of the predicted sets, and `pooled_classes`, whose held-out images are too few for their own threshold.
 
     Raises:
         InputError: There is no such cluster, or one of its machines can't see the head or the table; or the head has
@@ -137,10 +137,13 @@ class _Counts:
             yield table
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields `n_unfamiliar` and `prediction_sets`."""
+        """Return the fields `n_unfamiliar`, `is_unfamiliar` and `prediction_sets`."""
         sizes = {"n_single": self._n_single, "mean_size": self._n_in_sets / max(1, self._n_rows)}
+        familiarity = self._head.familiarity
         return {
-            "n_unfamiliar": None if self._head.familiarity is None else self._n_unfamiliar,
+            "n_unfamiliar": None if familiarity is None else self._n_unfamiliar,
+            "is_unfamiliar": familiarity is not None
+            and familiarity.exceeds_chance(self._n_unfamiliar, n_rows=self._n_rows),
             "prediction_sets": self._of_held_out | sizes if self._of_held_out else None,
         }
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from frieze.classifiers.calibration import fit_temperature
 from frieze.classifiers.config import FinetuneConfig
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows, match_width
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, interval_groups
@@ -148,7 +148,7 @@ def finetune_head(
     with new_folder(out, replace=force) as folder:
         spec = context.save(folder / BACKBONE_NAME)
         model = write_model(folder, head, familiarity=_familiarity(context, data, test))
-        predicted = HeldOut.of(probabilities, held_out.labels, head.classes)
+        predicted = HeldOutPredictions.of(probabilities, held_out.labels, head.classes)
         write_split(folder, examples, split, unused, groups=groups, held_out=predicted)
         figures["seconds"] = time.perf_counter() - started
         head_json = _head_json(data, figures, spec, config, context.options) | {"model": model}

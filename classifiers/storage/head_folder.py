@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.familiarity import Familiarity
 from frieze.classifiers.kinds.linear import LinearWeights, PipelineHead
 from frieze.classifiers.registry import HEADS, Classifier
@@ -145,21 +145,25 @@ class Head:
         return None if abstain is None else float(abstain["threshold"])
 
     @functools.cached_property
-    def held_out(self) -> HeldOut:
+    def held_out(self) -> HeldOutPredictions:
         """What it predicted of its held-out images.
 
         Raises:
             FeatureFileError: split.parquet is broken or altered.
             InputError: The head was stored without: by an earlier version, or without labelled images.
         """
-        check_files(self.path, self.document, [SPLIT_NAME], hint=RETRAIN)  # not that of a head in its place
+        # Another head may have taken its place since this one was opened.
+        check_files(self.path, self.document, [SPLIT_NAME], hint="Run the command again, or train the head again.")
         held_out = read_held_out(self.path)
-        if held_out is None:
+        if held_out is not None:
+            return held_out
+        message = f"{self.path} was stored without what it predicted of held-out images"
+        if ZERO_SHOT in self.document:
             raise InputError(
-                f"{self.path} was stored without what it predicted of held-out images.",
-                hint="Train the head again, with held-out images: frieze train FEATURES --out HEAD --force",
+                f"{message}: its table has no labels of its classes.",
+                hint="Make it of a table with labels, which measure it: frieze label FEATURES --classes ... --force",
             )
-        return held_out
+        raise InputError(f"{message}, by an earlier version.", hint=RETRAIN)
 
     def check_sets(self, confidence: float) -> None:
         """Check that prediction sets of a confidence are possible.
@@ -168,7 +172,7 @@ class Head:
             FeatureFileError: split.parquet is broken or altered.
             InputError: They are not: there are too few held-out images, or none.
         """
-        self.held_out.thresholds(self.classes, confidence)
+        self.held_out.check(confidence)
 
     def as_function(self) -> Callable[[Any], Any]:
         """Return `probabilities` as a TensorFlow function to be frozen: float32 [B, D] -> float32 [B, C]."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.classifiers.data.splits import Split
 from frieze.classifiers.storage.head_json import NAME, broken_head_error, check_head_file
@@ -28,7 +28,7 @@ def write_split(
     unused: Rows,
     *,
     groups: Rows | None = None,
-    held_out: HeldOut | None = None,
+    held_out: HeldOutPredictions | None = None,
 ) -> None:
     """Write split.parquet: `id`, `sha256` and `part` (`train`, `validation`, `test` or `unused`) of each split row.
 
@@ -64,10 +64,10 @@ _PREDICTED = {
     "probability": pa.float32(),
     "label_probability": pa.float32(),
 }
-"""Columns of held-out rows, in the order of the attributes of `HeldOut`."""
+"""Columns of held-out rows, in the order of the attributes of `HeldOutPredictions`."""
 
 
-def _predicted_columns(held_out: HeldOut, rows: Rows, *, n_rows: int) -> dict[str, pa.Array]:
+def _predicted_columns(held_out: HeldOutPredictions, rows: Rows, *, n_rows: int) -> dict[str, pa.Array]:
     """Return the columns of all labelled rows, null where a row was not held out."""
     columns = {}
     for (name, kind), of_rows in zip(_PREDICTED.items(), vars(held_out).values(), strict=True):
@@ -77,7 +77,7 @@ def _predicted_columns(held_out: HeldOut, rows: Rows, *, n_rows: int) -> dict[st
     return columns
 
 
-def read_held_out(path: Path) -> HeldOut | None:
+def read_held_out(path: Path) -> HeldOutPredictions | None:
     """Read what a head predicted of its held-out images.
 
     Returns:
@@ -86,17 +86,17 @@ def read_held_out(path: Path) -> HeldOut | None:
     Raises:
         FeatureFileError: split.parquet is missing, altered or broken.
     """
-    held_out: HeldOut | None = read_consistent(
+    held_out: HeldOutPredictions | None = read_consistent(
         path / NAME, lambda: _read_columns(path, ["part"], _to_held_out, may_have=list(_PREDICTED))
     )
     return held_out
 
 
-def _to_held_out(split: pa.Table) -> HeldOut | None:
+def _to_held_out(split: pa.Table) -> HeldOutPredictions | None:
     if "label_probability" not in split.column_names:
         return None
     rows = split.filter(pc.equal(split["part"], "test"))
-    return HeldOut(*(rows[name].to_numpy(zero_copy_only=False) for name in _PREDICTED))
+    return HeldOutPredictions(*(rows[name].to_numpy(zero_copy_only=False) for name in _PREDICTED))
 
 
 def read_split(path: Path) -> StoredSplit:

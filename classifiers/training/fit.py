@@ -74,6 +74,7 @@ class HeadConfig:
         memory_bytes: Memory limit of the process: embeddings that do not fit are streamed from the table in passes.
             None for half of the free memory, for the embeddings alone.
         start: Weights that a `linear` head is pulled to, where the folds are not better without; None for none.
+        has_curve: Whether heads are fitted on parts of the training rows, too, for a learning curve.
     """
 
     head: str
@@ -83,6 +84,7 @@ class HeadConfig:
     network: Network = DEFAULT_NETWORK
     memory_bytes: int | None = None
     start: StartWeights | None = None
+    has_curve: bool = False
 
     def __post_init__(self) -> None:
         kind_of_head(self.head)
@@ -145,21 +147,22 @@ def fit_head(
     return head, tuned
 
 
-def fit_value(
-    config: HeadConfig, embeddings: Embeddings, labels: Strings, value: float, groups: Rows | None
+def fit_again(
+    config: HeadConfig, embeddings: Embeddings, labels: Strings, tuned: Tuned, groups: Rows | None
 ) -> Classifier:
-    """Fit with a hyperparameter that is chosen already, without calibration.
+    """Fit as another head was fitted: with its hyperparameter and start, and without calibration.
 
     Args:
         config: Kind of head and options.
         embeddings: float32 [N, D] of unit length.
         labels: Class names [N], two or more.
-        value: The hyperparameter.
+        tuned: What was chosen for the other head.
         groups: int64 [N] or None.
     """
     weights = balanced_weights(labels) if config.is_balanced else None
-    options = FitOptions(weights, config.seed, config.network, n_rows=len(labels), groups=groups, start=config.start)
-    return next(kind_of_head(config.head).fit_each(embeddings, labels, [value], options))
+    start = config.start if tuned.uses_start else None
+    options = FitOptions(weights, config.seed, config.network, n_rows=len(labels), groups=groups, start=start)
+    return next(kind_of_head(config.head).fit_each(embeddings, labels, [tuned.value], options))
 
 
 def fit_split(

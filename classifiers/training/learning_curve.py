@@ -1,6 +1,7 @@
 """Learning curve: the accuracy of a head on parts of its training images, and what more of them would bring."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,9 @@ DRAWS = ((1 / 8, 4), (1 / 4, 4), (1 / 2, 3))
 """Shares of the training images that heads are fitted on, and how many draws of each."""
 
 _FORECAST = (2, 4)
-_FEWEST_IN_PART, _FEWEST_PER_CLASS, _FEWEST_GROUPS = 16, 2, 2
+_FEWEST_IN_PART, _FEWEST_PER_CLASS, _FEWEST_GROUPS = 16, 2, 16
+_FEWEST_HELD_OUT = 5
+_LEAST_RISE = 1.3
 _N_BOOTSTRAPS = 400
 _EXPONENTS: Floats = np.linspace(
     0.05, 0.6, 12, dtype=np.float32
@@ -63,13 +66,15 @@ def measure_curve(
     """
     parts = draw_parts(labels, groups, seed=seed)
     if parts is None:
-        advice = f"No learning curve: parts of {counted(len(labels), 'training image')} are too few to fit heads on."
+        of_groups = "" if groups is None else f" in {counted(len(np.unique(groups)), 'group')}"
+        advice = f"No learning curve: {counted(len(labels), 'training image')}{of_groups} are too few to fit on parts."
         return {"points": [], "forecast": [], "advice": advice}
     points = [
         CurvePoint(float(np.mean([len(rows) for rows in draws])), np.array(list(map(judge, draws)))) for draws in parts
     ]
     points.append(CurvePoint(len(labels), whole[None]))
-    n_wanted = [len(labels) * times for times in _FORECAST]
+    n_held_out = whole.size if held_out_groups is None else len(np.unique(held_out_groups))
+    n_wanted = [len(labels) * times for times in _FORECAST if n_held_out >= _FEWEST_HELD_OUT]
     forecast = forecast_accuracy(points, n_wanted, held_out_groups, seed=seed).tolist()
     known = [
         {"n_train": round(one.n_train), "accuracy": float(one.is_right.mean()), "draws": len(one.is_right)}
@@ -77,17 +82,20 @@ def measure_curve(
     ]
     names = ("n_train", "accuracy", "low", "high")
     more = [dict(zip(names, (n, *row), strict=True)) for n, row in zip(n_wanted, forecast, strict=True)]
-    return {"points": known, "forecast": more, "advice": _advise(known, more[0])}
+    return {"points": known, "forecast": more, "advice": _advise(known, more)}
 
 
-def _advise(points: list[dict[str, Any]], forecast: dict[str, Any]) -> str:
+def _advise(points: list[dict[str, Any]], forecasts: list[dict[str, Any]]) -> str:
     """Say what more training images would bring.
 
     >>> _advise([{"n_train": 50, "accuracy": 0.7}, {"n_train": 100, "accuracy": 0.8}],
-    ...         {"n_train": 200, "accuracy": 0.86, "low": 0.81, "high": 0.9})
+    ...         [{"n_train": 200, "accuracy": 0.86, "low": 0.81, "high": 0.9}])
     'Accuracy by training images: 50 0.700, 100 0.800. With 100 more it would be about 0.860 (0.810 to 0.900).'
     """
     known = ", ".join(f"{one['n_train']:,} {one['accuracy']:.3f}" for one in points)
+    if not forecasts:
+        return f"Accuracy by training images: {known}. Held-out images are of too few groups for a forecast."
+    forecast = forecasts[0]
     n_more = forecast["n_train"] - points[-1]["n_train"]
     interval = f"{forecast['low']:.3f} to {forecast['high']:.3f}"
     with_more = f"With {n_more:,} more it would be about {forecast['accuracy']:.3f} ({interval})."
@@ -110,11 +118,15 @@ def draw_parts(labels: Strings, groups: Rows | None, *, seed: int) -> list[list[
     n_classes = len(np.unique(labels))
     if DRAWS[0][0] * len(labels) < max(_FEWEST_IN_PART, _FEWEST_PER_CLASS * n_classes):
         return None
+    if groups is not None and len(np.unique(groups)) < _FEWEST_GROUPS:
+        return None
     units = np.unique(labels if groups is None else groups, return_inverse=True)[1]
     draw = _draw_rows if groups is None else _draw_groups
     parts = [[draw(units, share, rng) for _ in range(n_draws)] for share, n_draws in DRAWS]
-    is_whole = all(len(np.unique(labels[rows])) > 1 for draws in parts for rows in draws)
-    return parts if is_whole else None
+    has_classes = all(len(np.unique(labels[rows])) > 1 for draws in parts for rows in draws)
+    sizes = [float(np.mean([len(rows) for rows in draws])) for draws in parts]
+    rises = all(_LEAST_RISE * size <= larger for size, larger in itertools.pairwise([*sizes, len(labels)]))
+    return parts if has_classes and rises else None  # a group of most images is in nearly all parts
 
 
 def _draw_rows(codes: Rows, share: float, rng: np.random.Generator) -> Rows:
@@ -127,10 +139,10 @@ def _draw_rows(codes: Rows, share: float, rng: np.random.Generator) -> Rows:
 
 
 def _draw_groups(groups: Rows, share: float, rng: np.random.Generator) -> Rows:
-    """Draw groups until they have a share of the rows, two groups at least."""
+    """Draw groups until they have a share of the rows."""
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))
-    n_groups = max(_FEWEST_GROUPS, int(np.searchsorted(sizes[order].cumsum(), share * len(groups))) + 1)
+    n_groups = int(np.searchsorted(sizes[order].cumsum(), share * len(groups))) + 1
     return np.flatnonzero(np.isin(groups, order[:n_groups]))
 
 
@@ -179,7 +191,6 @@ class _Errors:
         n_images = points[0].is_right.shape[1]
         units = np.arange(n_images) if groups is None else np.unique(groups, return_inverse=True)[1]
         self._sizes = np.bincount(units)
-        self._shares = np.full(len(self._sizes), 1 / len(self._sizes))
         self._n_draws = [len(one.is_right) for one in points]
         self._starts = np.cumsum([0, *self._n_draws[:-1]])
         wrong = ~np.concatenate([one.is_right for one in points])
@@ -190,10 +201,17 @@ class _Errors:
         return self._average(self._wrong.sum(axis=1) / self._sizes.sum(), np.ones(len(self._wrong), np.int64))
 
     def draw(self, rng: np.random.Generator) -> Floats:
-        """Return the error of each point on images and draws that are drawn with replacement."""
-        times = rng.multinomial(len(self._sizes), self._shares)
+        """Return the error of each point on images and draws that are drawn with replacement.
+
+        Beside the images (or groups) there are one that all heads get right and one that all get wrong, since errors
+        that did not occur are possible (Agresti and Coull 1998 add two of each to an interval).
+        """
+        n_units = len(self._sizes)
+        *times, n_right, n_wrong = rng.multinomial(n_units, np.full(n_units + 2, 1 / (n_units + 2)))
+        size = self._sizes.mean()
         counts = np.concatenate([rng.multinomial(n, np.full(n, 1 / n)) for n in self._n_draws])
-        return self._average(self._wrong @ times / (times @ self._sizes), counts)
+        n_errors = self._wrong @ np.array(times) + n_wrong * size
+        return self._average(n_errors / (times @ self._sizes + (n_right + n_wrong) * size), counts)
 
     def _average(self, errors: Floats, counts: Rows) -> Floats:
         """Average the errors of all draws within each point, each counted so often."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, count_constant, load_or_stream, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, few_shot_figures, interval_groups, split_stratified
@@ -21,8 +21,8 @@ from frieze.classifiers.training.fit import (
     HeadConfig,
     MemoryBudget,
     find_threshold,
+    fit_again,
     fit_split,
-    fit_value,
     name_hyperparameter,
 )
 from frieze.classifiers.training.hyperparameters import Tuned
@@ -77,13 +77,13 @@ def train_head(
         others = [_accuracy(config, features, examples, draw, groups) for draw in draws]
         figures["shots"] = few_shot_figures(split_config.shots, [figures["accuracy"], *others])
     figures |= _abstention(config, tuned, probabilities, held_out.labels, classifier.classes)
-    figures |= _learning_curve(config, tuned.value, train, test) if split_config.has_curve else {}
+    figures |= _learning_curve(config, tuned, train, test) if config.has_curve else {}
     if groups is not None:
         figures["naive_accuracy"] = _ungrouped_accuracy(config, split_config, features, examples)
     with new_folder(out, replace=force) as folder:
         model = write_model(folder, classifier, familiarity=_familiarity(train, test))
         unused = np.setdiff1d(whole.fit_and_validation, split.fit_and_validation)
-        predicted = HeldOut.of(probabilities, held_out.labels, classifier.classes)
+        predicted = HeldOutPredictions.of(probabilities, held_out.labels, classifier.classes)
         write_split(folder, examples, split, unused, groups=groups, held_out=predicted)
         figures |= {"peak_memory_bytes": peak_memory(), "seconds": time.perf_counter() - started}
         head_json = describe_head(features, figures, config.to_json(), split=split_config.to_json(split), model=model)
@@ -166,12 +166,12 @@ def _familiarity(train: _TrainRows, test: _TestRows) -> Familiarity:
     return Familiarity.fit(train.rows[choose_references(train.labels, train.rows.shape[1])], test.rows)
 
 
-def _learning_curve(config: HeadConfig, value: float, train: _TrainRows, test: _TestRows) -> dict[str, Any]:
-    """Return the field `learning_curve`, by heads on parts of the training rows with the same hyperparameter."""
+def _learning_curve(config: HeadConfig, tuned: Tuned, train: _TrainRows, test: _TestRows) -> dict[str, Any]:
+    """Return the field `learning_curve`, by heads on parts of the training rows, fitted alike."""
 
     def judge(chosen: Rows) -> Mask:
         of_chosen = None if train.groups is None else train.groups[chosen]
-        head = fit_value(config, train.rows[chosen], train.labels[chosen], value, of_chosen)
+        head = fit_again(config, train.rows[chosen], train.labels[chosen], tuned, of_chosen)
         return are_right(head.classes, map_rows(head.logits, test.rows))
 
     def are_right(classes: Strings, scores: Floats) -> Mask:

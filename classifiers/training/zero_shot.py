@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from frieze.classifiers.calibration import fit_temperature
-from frieze.classifiers.conformal import HeldOut
+from frieze.classifiers.conformal import HeldOutPredictions
 from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
 from frieze.classifiers.data.splits import Split, SplitConfig, interval_groups
@@ -117,7 +117,7 @@ def make_zero_shot_head(
         figures |= score(probabilities, held_out.labels, classes=classes, groups=groups)
         figures["notes"] += notes_on_interval(groups)
         full_report = report(probabilities, held_out, classes=classes)
-        predicted = HeldOut.of(probabilities, held_out.labels, classes)
+        predicted = HeldOutPredictions.of(probabilities, held_out.labels, classes)
     with new_folder(out, replace=force) as folder:
         stored = write_model(folder, head)
         write_split(folder, examples, split, np.empty(0, np.int64), held_out=predicted)

@@ -110,10 +110,9 @@ def _train(
         network=network,
         memory_bytes=None if max_memory is None else core.parse_size(max_memory),
         start=_open_start(options.start_from, table),
+        has_curve=learning_curve,
     )
-    split = frieze.classifiers.SplitConfig(
-        options.test_size, options.seed, column=options.split, shots=options.shots, has_curve=learning_curve
-    )
+    split = frieze.classifiers.SplitConfig(options.test_size, options.seed, column=options.split, shots=options.shots)
     split = split_by_group(split, table, head_path, group=options.group)
     with terminal.spinner("Training"):
         document = frieze.classifiers.train_head(

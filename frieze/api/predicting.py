@@ -127,20 +127,13 @@ def predict(
         return Predictions(document | image_info | {"failures": list_failures(folder)})
 
 
-_FEWEST_NOTED, _NOTED_SHARE, _NOTED_DEVIATIONS = 3, 0.1, 4
-"""A note tells so many unfamiliar images, and more than this share, where chance explains no such number."""
-
-
 def _note_unfamiliar(document: dict[str, Any]) -> None:
     """Say that images are unlike those that the head was trained on, where they are."""
-    import frieze.classifiers
-
-    n_rows, n_unfamiliar, usual = document["rows"], document["n_unfamiliar"] or 0, frieze.classifiers.UNFAMILIAR
-    chance = usual * n_rows + _NOTED_DEVIATIONS * (usual * (1 - usual) * n_rows) ** 0.5
-    if n_unfamiliar >= _FEWEST_NOTED and n_unfamiliar > max(chance, _NOTED_SHARE * n_rows):
+    if document["is_unfamiliar"]:
+        of_all = f"{document['n_unfamiliar']:,} of {core.counted(document['rows'], 'image')}"
         terminal.NOTES.warning(
-            f"{n_unfamiliar:,} of {core.counted(n_rows, 'image')} are less like the head's training images than 95 % of"
-            " its held-out images are (column familiarity): its accuracy does not hold for them."
+            f"{of_all} are less like the training images than 95 % of the head's held-out images are"
+            " (column familiarity): its accuracy may not hold for them."
         )
 
 

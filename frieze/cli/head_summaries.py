@@ -103,10 +103,11 @@ def _finetune(document: Document) -> Iterator[str]:
 
 def _predict(document: Document) -> Iterator[str]:
     yield f"{counted(document['rows'], 'prediction')} in {document['out']}."
-    yield from _prediction_sets(document["prediction_sets"])
+    yield from describe_sets(document["prediction_sets"])
 
 
-def _prediction_sets(sets: Document | None) -> Iterator[str]:
+def describe_sets(sets: Document | None) -> Iterator[str]:
+    """Yield what prediction sets hold, and the classes without a threshold of their own."""
     if sets:
         yield (
             f"Sets of {sets['mean_size']:.2f} classes on average, {sets['n_single']:,} of one; they hold the label of"
@@ -118,20 +119,19 @@ def _prediction_sets(sets: Document | None) -> Iterator[str]:
 
 
 def _drift(document: Document) -> Iterator[str]:
-    bins = document["familiarity"]
-    more = "less" if sum(bins[:5]) > sum(bins[5:]) else "more"
+    more = "less" if document["familiarity_test"]["direction"] == "lower" else "more"
     reasons = [text.format(more=more) for name, text in _DRIFTS.items() if document[name]["is_different"]]
     images = counted(document["rows"], "image")
     verdict = " and ".join(reasons) if reasons else "No drift found"
     yield f"{verdict[0].upper()}{verdict[1:]}: {images} against {document['n_held_out']:,} held-out ones."
     share = format_percent(document["unfamiliar_share"])
     yield f"Less familiar than 95 % of the held-out images: {document['n_unfamiliar']:,}, {share} (5 % without drift)."
-    distance = document["class_test"]["statistic"]
-    first = document["classes"][0]
-    yield (
-        f"Predicted classes differ for {format_percent(distance)}, most {first['class']!r}:"
-        f" {format_percent(first['held_out_share'])} of the held-out images, {format_percent(first['share'])} now."
-    )
+    if document["class_test"]["is_different"]:
+        first = document["classes"][0]
+        shares = (
+            f"{format_percent(first['held_out_share'])} of the held-out images, {format_percent(first['share'])} now"
+        )
+        yield f"The class that differs most is {first['class']!r}: {shares}."
     yield f"Least familiar: {shorten([one['id'] for one in document['least_familiar']])}."
 
 

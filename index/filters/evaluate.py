@@ -109,7 +109,8 @@ def _check_types(node: "Expr", left: Any, right: Any) -> None:
     groups = {_type_group(left), _type_group(right)} - {"null"}
     if is_list(left.type) or is_list(right.type):
         raise InputError(
-            f"{_text(node)} compares a list with a value.", hint="Ask what it holds, such as: 'beach' in tags"
+            f"{_text(node)} compares a list with a value.",
+            hint="Ask what a list of texts, numbers or dates holds, such as: 'beach' in tags",
         )
     if len(groups) > 1 or not groups <= set(_TYPE_GROUPS):
         raise InputError(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers.conformal import HeldOut, fewest_images, prediction_sets
+from frieze.classifiers.conformal import HeldOutPredictions, fewest_images, prediction_sets
 from frieze.core import InputError
 
 CLASSES = np.array(["ant", "bee", "cow"], dtype=object)
@@ -19,7 +19,7 @@ def draw(n, *, seed, sharpness=1.5, shares=(0.6, 0.3, 0.1)):
 def draw_held_out(n, **options):
     """Draw what a head predicted of n held-out images."""
     probabilities, labels = draw(n, **options)
-    return HeldOut.of(probabilities, labels, CLASSES)
+    return HeldOutPredictions.of(probabilities, labels, CLASSES)
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.9, 0.95])
@@ -40,14 +40,14 @@ def test_a_threshold_is_the_lowest_of_nineteen():
     """For 95 % of nineteen images of a class it is the lowest probability of their label."""
     probabilities = np.linspace(0.2, 0.9, 19).astype(np.float32)
     labels = np.repeat(CLASSES[:2], 19)
-    images = HeldOut(labels, labels, np.ones(38, "f4"), np.r_[probabilities, probabilities / 2])
+    images = HeldOutPredictions(labels, labels, np.ones(38, "f4"), np.r_[probabilities, probabilities / 2])
     assert np.allclose(images.thresholds(CLASSES[:2], 0.95), [0.2, 0.1])
 
 
 def test_a_class_of_few_images_gets_the_threshold_of_all():
     """A class with fewer images than a threshold takes has that of all images, and is named."""
     labels = np.repeat(CLASSES[:2], [94, 5])
-    images = HeldOut(labels, labels, np.ones(99, "f4"), np.linspace(0.01, 0.99, 99).astype("f4"))
+    images = HeldOutPredictions(labels, labels, np.ones(99, "f4"), np.linspace(0.01, 0.99, 99).astype("f4"))
     thresholds = images.thresholds(CLASSES, 0.9)
     assert np.allclose(thresholds, [0.095, 0.1, 0.1])
     assert images.pooled(CLASSES, 0.9) == ["bee", "cow"]
@@ -72,10 +72,18 @@ def test_coverage_is_of_images_that_did_not_set_the_thresholds():
     assert np.mean(stated) == pytest.approx(np.mean(of_others), abs=0.005)
 
 
+def test_coverage_of_the_fewest_images_is_not_whole():
+    """Where a fold leaves fewer images than a threshold takes, the lowest one is the threshold, and not zero."""
+    stated = [draw_held_out(19, seed=seed).coverage(CLASSES, 0.95) for seed in range(60)]
+    assert 0.9 < np.mean(stated) < 0.99
+
+
 def test_coverage_of_few_images_is_not_always_whole():
     """The lowest of twenty images is not in its own set: its threshold is that of the others."""
     labels = np.repeat(CLASSES[:2], 20)
-    images = HeldOut(labels, labels[::-1], np.ones(40, "f4"), np.tile(np.linspace(0.1, 0.4, 20), 2).astype("f4"))
+    images = HeldOutPredictions(
+        labels, labels[::-1], np.ones(40, "f4"), np.tile(np.linspace(0.1, 0.4, 20), 2).astype("f4")
+    )
     assert images.coverage(CLASSES[:2], 0.9) < 1
 
 
@@ -90,4 +98,4 @@ def test_too_few_held_out_images_are_refused():
     """A confidence that takes more images than there are is refused, with the number."""
     with pytest.raises(InputError, match=r"18 held-out images; a confidence of 0.95 takes 19"):
         draw_held_out(18, seed=0).thresholds(CLASSES, 0.95)
-    assert [fewest_images(confidence) for confidence in (0.5, 0.9, 0.95, 0.99)] == [1, 9, 19, 99]
+    assert [fewest_images(confidence) for confidence in (1e-10, 0.5, 0.9, 0.95, 0.99)] == [1, 1, 9, 19, 99]

@@ -33,7 +33,38 @@ def test_images_alike_are_spread_evenly(familiarity):
 
 def test_other_images_are_unfamiliar(familiarity):
     """Images around another axis are below nearly all held-out ones, whatever the length of their vectors."""
-    assert np.median(familiarity.of(7 * draw(100, seed=6, centre=5))) < 0.005
+    assert np.median(familiarity.of(7 * draw(100, seed=6, centre=5))) < 0.01
+
+
+def test_familiarity_is_uniform_for_few_held_out_images():
+    """With ten or thirty held-out images, too, a twentieth of images alike at most is below .05."""
+    for n_held_out in (10, 30):
+        shares = [
+            (
+                Familiarity.fit(draw(50, seed=seed), draw(n_held_out, seed=100 + seed)).of(draw(200, seed=200 + seed))
+                < 0.05
+            )
+            for seed in range(40)
+        ]
+        assert np.mean(shares) <= 0.05
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_unfamiliar", "exceeds"),
+    [(1, 1, False), (3, 3, True), (20, 3, False), (20, 8, True), (10_000, 700, False), (10_000, 1_500, True)],
+)
+def test_many_unfamiliar_images_exceed_chance(familiarity, n_rows, n_unfamiliar, exceeds):
+    """A tenth of the images, three at least, exceed chance where it has one in a thousand."""
+    assert familiarity.exceeds_chance(n_unfamiliar, n_rows) == exceeds
+
+
+def test_few_held_out_images_leave_more_to_chance():
+    """With thirty held-out images one in seven unfamiliar ones is no sign; with ten nothing is."""
+    rows = draw(200, seed=0)
+    few, fewer = (Familiarity.fit(rows, draw(n, seed=1)) for n in (30, 10))
+    assert not few.exceeds_chance(143, 1_000)
+    assert few.exceeds_chance(600, 1_000)
+    assert not fewer.exceeds_chance(1_000, 1_000)
 
 
 def test_references_are_of_each_class_its_share():

@@ -23,6 +23,7 @@ def predict(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Predict labels with HEAD for SOURCE: a table of features, or images as embed takes them, such as a folder."""
     from frieze import terminal
     from frieze.api import predicting
+    from frieze.cli.head_summaries import describe_sets
     from frieze.core import shorten
 
     document = predicting.predict(parameters.pop("head"), parameters.pop("source"), **parameters)
@@ -33,6 +34,8 @@ def predict(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     if as_json or "predictions" not in document:
         options.show("predict", document, as_json=as_json, verbose=verbose)
     else:
+        for line in describe_sets(document["prediction_sets"]):
+            terminal.show_message(line)
         rows = document.pop("predictions")
         terminal.show_table(rows, list(rows[0]) if rows else _COLUMNS)
         terminal.show_summary(terminal.to_lines(document) if verbose else [])

@@ -25,7 +25,7 @@ def test_columns_are_plain(trained, tmp_path):
     schema = pq.read_schema(tmp_path / "p.parquet")
     names = {name: str(schema.field(name).type) for name in schema.names}
     assert names == {"id": "string", "prediction": "string", "probability": "float", "familiarity": "float"}
-    more = {"n_unfamiliar": 0, "prediction_sets": None}
+    more = {"n_unfamiliar": 0, "is_unfamiliar": False, "prediction_sets": None}
     assert actual == {"rows": 60, "failed": 0, "out": str(tmp_path / "p.parquet"), "stale": None} | more
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from frieze.classifiers import SplitConfig, train_head
+from frieze.classifiers import HeadConfig, open_start, train_head
 from frieze.classifiers.training.learning_curve import CurvePoint, draw_parts, forecast_accuracy, measure_curve
 
 SIZES = (100, 200, 400, 800)
@@ -19,13 +19,15 @@ def true_accuracy(n_train, floor=0.05):
 
 def test_the_interval_holds_the_truth():
     """For errors of a power law the 95 % interval holds the true accuracy in 36 of 40 cases or more."""
-    n_held = 0
+    n_held, widths = 0, []
     for seed in range(40):
         rng = np.random.default_rng(seed)
         points = [draw_point(n, rng) for n in SIZES]
         ((_, low, high),) = forecast_accuracy(points, [3_200], None, seed=seed)
         n_held += low <= true_accuracy(3_200) <= high
+        widths.append(high - low)
     assert n_held >= 36
+    assert np.mean(widths) < 0.1
 
 
 def test_the_forecast_follows_the_law():
@@ -84,15 +86,54 @@ def test_too_few_images_give_no_curve():
     labels = np.repeat(np.array(["ant", "bee"], dtype=object), 40)
     curve = measure_curve(pytest.fail, np.ones(10, bool), labels)
     assert (curve["points"], curve["forecast"]) == ([], [])
-    assert curve["advice"] == "No learning curve: parts of 80 training images are too few to fit heads on."
+    assert curve["advice"] == "No learning curve: 80 training images are too few to fit on parts."
 
 
 def test_training_measures_the_curve(table, points, tmp_path):
     """`train` fits on parts with the chosen hyperparameter; the last point is the head that is stored."""
     features = table(*points(noise=0.5, n=120))
-    trained = train_head(features, tmp_path / "head", split_config=SplitConfig(has_curve=True))
+    trained = train_head(features, tmp_path / "head", config=HeadConfig("linear", has_curve=True))
     curve = trained["learning_curve"]
     assert [(one["n_train"], one["draws"]) for one in curve["points"]] == [(36, 4), (72, 4), (144, 3), (288, 1)]
     assert curve["points"][-1]["accuracy"] == trained["accuracy"]
     assert [one["n_train"] for one in curve["forecast"]] == [576, 1_152]
     assert curve["advice"].startswith("Accuracy by training images: 36 0.")
+
+
+@pytest.mark.parametrize("sizes", [[240], [120, 120], [80, 80, 80], [200, *[4] * 20]])
+def test_few_groups_give_no_curve(sizes):
+    """Where groups are few, or one of them is most of the images, there are no parts worth the name."""
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    labels = np.array(["ant", "bee"] * (len(groups) // 2), dtype=object)
+    assert draw_parts(labels, groups, seed=0) is None
+
+
+def test_no_mistake_is_no_certainty():
+    """Where all of 36 held-out images are right, the interval of the forecast is about as wide as Wilson's."""
+    points = [CurvePoint(n, np.ones((3, 36), bool)) for n in SIZES]
+    ((accuracy, low, high),) = forecast_accuracy(points, [1_600], None, seed=0)
+    assert (accuracy, high) == (1, 1)
+    assert 0.85 < low < 0.97
+
+
+def test_few_held_out_groups_give_no_forecast():
+    """With fewer than five held-out groups accuracies are told, and no forecast."""
+    labels = np.repeat(np.array(["ant", "bee"], dtype=object), 80)
+    groups = np.repeat(np.arange(4), 5)
+    curve = measure_curve(lambda _: np.ones(20, bool), np.ones(20, bool), labels, held_out_groups=groups)
+    assert (len(curve["points"]), curve["forecast"]) == (4, [])
+    assert "too few groups for a forecast" in curve["advice"]
+
+
+def test_parts_start_as_the_head_does(table, points, tmp_path):
+    """Where the head is better without the weights that it could start from, so are the heads on parts."""
+    ids, labels, embeddings = points(noise=0.5, n=120)
+    turned = [{"ant": "bee", "bee": "cow", "cow": "ant"}[label] for label in labels]
+    others = table([f"other/{name}" for name in ids], turned, embeddings, name="turned.features")
+    train_head(others, tmp_path / "start")
+    features = table(ids, labels, embeddings)
+    curves = []
+    for number, start in enumerate([None, open_start(tmp_path / "start", features)]):
+        config = HeadConfig("linear", start=start, has_curve=True)
+        curves.append(train_head(features, tmp_path / f"{number}.head", config=config)["learning_curve"])
+    assert curves[0] == curves[1]

@@ -219,9 +219,8 @@ def test_a_check():
 DRIFT = {
     "rows": 300,
     "n_held_out": 40,
-    "familiarity": [120, 60, 30, 20, 20, 10, 10, 10, 10, 10],
-    "familiarity_test": {"is_different": True},
-    "class_test": {"is_different": False, "statistic": 0.08},
+    "familiarity_test": {"is_different": True, "direction": "lower"},
+    "class_test": {"is_different": False},
     "n_unfamiliar": 90,
     "unfamiliar_share": 0.3,
     "classes": [{"class": "bee", "share": 0.2, "held_out_share": 0.25}],
@@ -234,11 +233,13 @@ def test_drift_says_which_way():
     assert summarize("drift", DRIFT) == [
         "The images are less like the training images than held-out ones are: 300 images against 40 held-out ones.",
         "Less familiar than 95 % of the held-out images: 90, 30 % (5 % without drift).",
-        "Predicted classes differ for 8 %, most 'bee': 25 % of the held-out images, 20 % now.",
         "Least familiar: new/a.jpg, new/b.jpg.",
     ]
-    no_drift = DRIFT | {"familiarity_test": {"is_different": False}}
-    assert summarize("drift", no_drift)[0] == "No drift found: 300 images against 40 held-out ones."
+    of_classes = {"familiarity_test": {"is_different": False, "direction": "higher"}}
+    assert summarize("drift", DRIFT | of_classes | {"class_test": {"is_different": True}})[2] == (
+        "The class that differs most is 'bee': 25 % of the held-out images, 20 % now."
+    )
+    assert summarize("drift", DRIFT | of_classes)[0] == "No drift found: 300 images against 40 held-out ones."
 
 
 def test_prediction_sets_say_what_they_hold():

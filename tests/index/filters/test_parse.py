@@ -277,7 +277,7 @@ def test_only_its_columns_are_read(stored, monkeypatch):
         ("label = 3", "label = 3 compares text with a number", "Text needs single quotes"),
         ("year in (1, 'x')", "compares a number with text", "Text needs single quotes"),
         ("is_good = 1", "compares true or false with a number", "Text needs single quotes"),
-        ("boxes = 1", "compares a list with a value", "Ask what it holds"),
+        ("boxes = 1", "compares a list with a value", "Ask what a list"),
         ("label between 1 and 2", "compares text with a number", "Text needs single quotes"),
         ("year like '2%'", "year LIKE '2%': like compares a column of text with a text", "Such as: camera like"),
         ("label like camera", "like compares a column of text with a text", "Such as: camera like"),
