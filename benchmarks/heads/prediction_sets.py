@@ -3,8 +3,8 @@
 Usage: FRIEZE_DATA=... python -m benchmarks.heads.prediction_sets [sets|drift]   prints tables of docs/benchmarks.md.
 
 Twenty splits of each set: 30 % of the images are new and unknown to the head, which is trained on the rest (3,000 at
-most) and holds a fifth of these out. `sets`: how often the set of a new image holds its label, over all and in the worst
-class, beside what the head says of itself. `drift`: how often it finds drift in the new images, and in other
+most) and holds a fifth of these out. `sets`: how often the set of a new image holds its label, over all and in the
+worst class, beside what the head says of itself. `drift`: how often it finds drift in the new images, and in other
 photographs.
 """
 
