@@ -48,13 +48,15 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Keep each file's tests in one process, and those of all files that start raylets together in one."""
+    """Keep each file's tests in one process, those of all files that start raylets, and those that share heads."""
     from xdist.scheduler import LoadScopeScheduling
 
     class _ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             path = nodeid.partition("::")[0]
-            return "ray" if path.endswith(_WITH_RAYLETS) else path
+            if path.endswith(_WITH_RAYLETS):
+                return "ray"
+            return "heads" if path.startswith("tests/classifiers/") else path
 
     return _ByFile(config, log)
 

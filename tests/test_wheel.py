@@ -55,11 +55,10 @@ def test_wheel(wheels, source):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["checkout", "sdist"])
-def test_beside_a_users_own_files(wheels, source, tmp_path):
+def test_beside_a_users_own_files(wheels, tmp_path):
     """A user's own features.py, index.py, embedder.py and classifiers.py beside a script hide nothing of ours."""
     site, work = tmp_path / "site", tmp_path / "work"
-    zipfile.ZipFile(wheels[source]).extractall(site)
+    zipfile.ZipFile(wheels["checkout"]).extractall(site)
     work.mkdir()
     for name in USERS_FILES:
         (work / f"{name}.py").write_text(f"raise ImportError('{name} of the user')\n", encoding="utf-8")

@@ -188,12 +188,12 @@ def cosines():
 
 @pytest.fixture(scope="session")
 def gallery(tmp_path_factory):
-    """24 photographs in three folders, from small ones to some large enough for JPEG draft mode."""
+    """24 photographs in three folders, small ones and one that is large enough for JPEG draft mode."""
     folder = tmp_path_factory.mktemp("gallery")
     for number in range(24):
         path = folder / f"c{number % 3}" / f"{number:02}.jpg"
         path.parent.mkdir(exist_ok=True)
-        scale = (1, 4, 12, 40)[number % 4]
+        scale = 60 if number == 23 else (1, 4, 12, 16)[number % 4]
         _photo(number, 40 * scale + number, 30 * scale).save(path, quality=92)
     return folder
 

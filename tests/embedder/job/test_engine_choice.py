@@ -18,8 +18,9 @@ def installed():
 
 @pytest.fixture
 def eager(monkeypatch):
-    """Ten images are enough for a trial; the calls in which engines were tried."""
+    """Ten images are enough for a trial, however slow this machine is; the calls in which engines were tried."""
     tried = []
+    monkeypatch.setattr("frieze.embedder.engines.benchmark._TRIALS_S", 600.0)
     monkeypatch.setattr(calibration_sample, "SIZE", 10)
     monkeypatch.setattr(select_engine, "try_engines", lambda *args: tried.append(args) or try_engines(*args))
     return tried

@@ -339,6 +339,7 @@ def mixed(monkeypatch):
     monkeypatch.setattr(Devices, "find", lambda: Devices(policy="mixed_float16"))
 
 
+@pytest.mark.slow
 def test_mixed_precision_learns_the_same(table, probe, tuned, tmp_path, mixed, tf):
     """In mixed precision the losses are those of float32 within a hundredth; what is stored and scored is float32."""
     document = frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
@@ -350,6 +351,7 @@ def test_mixed_precision_learns_the_same(table, probe, tuned, tmp_path, mixed, t
     assert {variable.dtype for variable in stored.variables} == {tf.float32}
 
 
+@pytest.mark.slow
 def test_a_run_resumes_in_another_precision(half, tuned, mixed, stop):
     """A run that was interrupted on a machine of float32 resumes in mixed precision."""
     begun, document = stop(learns=True), half()
@@ -358,6 +360,7 @@ def test_a_run_resumes_in_another_precision(half, tuned, mixed, stop):
     assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=0.01)
 
 
+@pytest.mark.slow
 def test_float32_takes_over_where_float16_overflows(pictures, residual, tmp_path, mixed, caplog):
     """A network whose activations are too large for float16 is trained in float32, and that is said."""
     keras = import_keras()

@@ -72,6 +72,7 @@ def test_predict(imported, run):
     assert run(("predict", "photos.head", "photos/blue", "--out", "predictions.csv")) == [[]]
 
 
+@pytest.mark.slow
 def test_a_module(run, tmp_path):
     """A SavedModel's second run imports none of them: the first one kept its graph."""
     from frieze.core import import_tensorflow
