@@ -138,8 +138,8 @@ def facets(page: Page, _: Path) -> None:
 
 def queue(page: Page, image: Path) -> None:
     """Open the queue of labels that the audit doubts."""
-    open_view("mistakes", "#queue:not([hidden])")(page, image)
-    page.wait_for_selector("#queue-neighbours .tile img")
+    open_view("mistakes", "#mistakes")(page, image)
+    page.wait_for_selector("#queue:not([hidden]) #queue-neighbours img", timeout=300_000)  # an audit takes a while
 
 
 def make_labelled_digits(folder: Path) -> list[str | Path]:
