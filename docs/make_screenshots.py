@@ -137,14 +137,13 @@ def facets(page: Page, _: Path) -> None:
 
 
 def queue(page: Page, image: Path) -> None:
-    """Open the queue of labels that the audit doubts."""
-    open_view("mistakes", "#mistakes")(page, image)
-    page.wait_for_selector("#queue:not([hidden]) #queue-neighbours img", timeout=300_000)  # an audit takes a while
+    """Open the queue of the head's mistakes."""
+    open_view("mistakes", "#queue:not([hidden]) #queue-neighbours img")(page, image)
 
 
 def make_labelled_digits(folder: Path) -> list[str | Path]:
     """Return the options of `frieze serve` over the digits that are there, with a file of labels."""
-    return [folder / "digits.index", "--labels", folder / "digits.labels.parquet"]
+    return [folder / "digits.index", "--head", folder / "digits.head", "--labels", folder / "digits.labels.parquet"]
 
 
 TILE_VIEWS: dict[str, Callable[[Page, Path], None]] = {"search": search, "viewer": viewer, "facets": facets}
