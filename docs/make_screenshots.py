@@ -1,4 +1,4 @@
-"""Take the screenshots of docs/page.md: search in parts of photographs, duplicates of two, other views over digits.
+"""Take the screenshots of docs/page.md: search, viewer and facets over photographs, duplicates, others over digits.
 
 Usage: .venv/bin/python docs/make_screenshots.py   after `make check`'s installation; needs Debian's chromium and
 lomiri-wallpapers-16.04, of whose photographs those that may be shown with their authors' names are taken.
@@ -118,7 +118,36 @@ def open_view(name: str, selector: str) -> Callable[[Page, Path], None]:
     return look
 
 
-TILE_VIEWS: dict[str, Callable[[Page, Path], None]] = {"search": search}
+def viewer(page: Page, _: Path) -> None:
+    """Open a part of a photograph in full."""
+    page.locator("#hits .tile").nth(5).click()
+    page.wait_for_selector("#viewer-neighbours .tile img")
+
+
+def facets(page: Page, _: Path) -> None:
+    """Choose two photographs and a range by clicking in the panel."""
+    if page.locator("#facets:not([open])").count():
+        page.click("#facets > summary")
+    for number in (1, 2):
+        page.locator('[data-column="image"] li button').nth(number).click()
+        page.wait_for_function(
+            "(n) => document.querySelectorAll('[data-column=image] [aria-pressed=true]').length === n", arg=number
+        )
+    page.evaluate("document.querySelector('#facets').scrollIntoView()")
+
+
+def queue(page: Page, image: Path) -> None:
+    """Open the queue of the head's mistakes."""
+    open_view("mistakes", "#queue:not([hidden]) #queue-neighbours img")(page, image)
+
+
+def make_labelled_digits(folder: Path) -> list[str | Path]:
+    """Return the options of `frieze serve` over the digits that are there, with a file of labels."""
+    return [folder / "digits.index", "--head", folder / "digits.head", "--labels", folder / "digits.labels.parquet"]
+
+
+TILE_VIEWS: dict[str, Callable[[Page, Path], None]] = {"search": search, "viewer": viewer, "facets": facets}
+LABEL_VIEWS: dict[str, Callable[[Page, Path], None]] = {"queue": queue}
 VIEWS: dict[str, Callable[[Page, Path], None]] = {
     "classes": open_view("classes", "#class-grid .tile img"),
     "mistakes": open_view("mistakes", "#mistakes-grid .tile img"),
@@ -128,6 +157,14 @@ PHOTO_VIEWS: dict[str, Callable[[Page, Path], None]] = {
     "duplicates": open_view("duplicates", "#groups .tile img"),
     "pair": pair,
 }
+
+
+COLLECTIONS = (
+    (make_tiles, TILE_VIEWS),
+    (make_digits, VIEWS),
+    (make_labelled_digits, LABEL_VIEWS),
+    (make_photos, PHOTO_VIEWS),
+)
 
 
 def shoot(browser: Any, look: str, view: str, open_it: Callable[[Page, Path], None], image: Path) -> None:
@@ -160,7 +197,7 @@ def main() -> None:
     (DOCS / "page").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="frieze-page-") as scratch, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for make, views in ((make_tiles, TILE_VIEWS), (make_digits, VIEWS), (make_photos, PHOTO_VIEWS)):
+        for make, views in COLLECTIONS:
             with serving(make(Path(scratch))):
                 for look in LOOKS:
                     for view, open_it in views.items():

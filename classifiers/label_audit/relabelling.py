@@ -41,6 +41,7 @@ class Relabelling:
         rows: int64 [n], the images that were judged: those with a label of five images or more.
         predictions: Their labels by the heads on the labels after [n].
         probabilities: float32 [n], of these predictions.
+        doubts: float32 [n], 1 - the probability of the label after: the higher, the likelier it is wrong.
         before: The heads on the labels before.
         after: The heads on the labels after.
     """
@@ -48,6 +49,7 @@ class Relabelling:
     rows: Rows
     predictions: Strings
     probabilities: Floats
+    doubts: Floats
     before: OutOfFoldAccuracy
     after: OutOfFoldAccuracy
 
@@ -85,6 +87,7 @@ def measure_relabelling(
         rows,
         classes[predicted].astype(object),
         held_out.probabilities.max(axis=1),
+        1 - held_out.probabilities[np.arange(len(rows)), codes],
         _accuracy(earlier == codes, of_groups),
         _accuracy(predicted == codes, of_groups),
     )

@@ -111,6 +111,7 @@ class Mistakes:
     def _disagreements(self, labels: Strings, measured: "Relabelling") -> _Mistakes:
         of_rows = labels[measured.rows]
         wrong = np.flatnonzero(measured.predictions != of_rows)
+        wrong = wrong[np.argsort(-measured.doubts[wrong], kind="stable")]
         ids = self._index.ids[measured.rows[wrong]]
         return _mistakes(ids, of_rows[wrong], measured.predictions[wrong], measured.probabilities[wrong])
 
@@ -127,6 +128,7 @@ class Mistakes:
         labels = np.asarray(table.labels, object)
         names, probabilities = self._head.predict(table.embeddings())
         wrong = np.flatnonzero([label is not None and label != one for label, one in zip(labels, names, strict=True)])
+        wrong = wrong[np.argsort(-probabilities[wrong], kind="stable")]
         ids = np.asarray(table.ids, object)
         return _mistakes(ids[wrong], labels[wrong], np.asarray(names, object)[wrong], probabilities[wrong])
 
@@ -148,10 +150,10 @@ class Mistakes:
 
 
 def _mistakes(ids: Any, labels: Strings, predictions: Strings, probabilities: Any) -> _Mistakes:
-    """Return mistakes as the page's route has them, most certain first."""
+    """Return mistakes as the page's route has them, in their order."""
     return [
         {"id": ids[row], "label": labels[row], "prediction": predictions[row], "probability": float(probabilities[row])}
-        for row in np.argsort(-probabilities, kind="stable").tolist()
+        for row in range(len(ids))
     ]
 
 

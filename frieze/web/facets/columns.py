@@ -13,6 +13,7 @@ from frieze.core import Rows, evenly_spaced
 from frieze.indexing import quote_text
 from frieze.web.facets.bins import Bins, date_bins, number_bins
 
+_OF_FILES = ("size_bytes", "mtime_ns", "width", "height")  # last: a user's own columns say more
 _FILE_TIME = "mtime_ns"  # nanoseconds since 1970 of `frieze embed`, shown as dates
 _FEW = 20  # integers of so few values are listed
 _FEW_TEXTS, _MANY_TEXTS = 50, 10_000  # texts of so few values are listed in any case, of more in none
@@ -48,7 +49,7 @@ class Facet:
 def make_facets(index: indexing.Index) -> tuple[list[Facet], list[str]]:
     """Return the facets of an index, and the columns that are none: lists, and those with nothing to choose."""
     facets, left_out = [], []
-    for name in indexing.column_types(index):
+    for name in sorted(indexing.column_types(index), key=_OF_FILES.__contains__):
         facet = _make_facet(name, indexing.read_columns(index, [name])[name])
         if facet is None:
             left_out.append(name)

@@ -3,12 +3,15 @@
 import { address, ask, call } from "./api.js";
 import * as facets from "./facets.js";
 import { copy, count, get, isPart, make, percent, say, thumbnail } from "./dom.js";
+import { Pages } from "./pages.js";
 import { imageTile } from "./tiles.js";
 
+const MANY = 600; // images, from which on one can go to a number
 let facts;
 let query = null; // {id}, {file} or {words}
 let found = null; // the answer as it came: a number that JavaScript can't hold is copied unchanged
 const uploads = []; // files; the address names them by number
+let pages; // of all images that pass the filter
 let latest = 0; // number of the newest request: answers to older ones are dropped
 
 export function begin(collection) {
@@ -20,10 +23,12 @@ export function begin(collection) {
   get("least").hidden = !isCosine;
   get("least").parentElement.hidden = !isCosine;
   facets.begin({ choose: filter });
+  pages = new Pages(get("hits"), get("more-hits"), fetchPage, (image) => imageTile(image.id, [[image.label ?? ""], [image.id, "quiet"]]));
   listen();
 }
 
 function listen() {
+  get("go-to").addEventListener("change", () => { if (get("go-to").reportValidity() && get("go-to").value) pages.restart(get("go-to").value - 1); });
   get("wanted").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
   get("least").addEventListener("input", () => { get("least-words").textContent = leastScore() ?? "any"; });
   get("least").addEventListener("change", () => query && run());
@@ -125,6 +130,7 @@ async function run() {
 
 function showNone(problem) {
   say(problem);
+  leaveBrowsing();
   get("hits").replaceChildren();
   get("hits-title").textContent = "Nothing found";
   offerCopies(null);
@@ -163,6 +169,7 @@ function showQuery() {
 }
 
 function showHits({ hits, prediction }) {
+  leaveBrowsing();
   const shown = hits.filter((hit) => hit.id !== query.id);
   get("hits-title").textContent = shown.length ? `${shown.length.toLocaleString()} most similar` : query.words ? "No image passes" : "No other image passes";
   get("hits").replaceChildren(...shown.map((hit) => imageTile(hit.id, [[hit.score.toFixed(3), "score"], [hit.label ?? ""], [hit.id, "quiet"]])));
@@ -181,21 +188,38 @@ async function showCrop(number) {
   get("query-crop").title = facts.sees;
 }
 
-async function browse() {
-  const number = ++latest;
+// Without a query: all images that pass the filter, as far as one scrolls.
+function browse() {
+  latest += 1;
   say(null);
   get("query").hidden = true;
-  get("name").value = get("text").value = "";
+  get("name").value = get("text").value = get("hits-notes").textContent = get("go-to").value = "";
   offerCopies(null);
+  pages.restart();
+}
+
+async function fetchPage(start, n) {
+  const number = latest;
   try {
-    const { total, images } = await ask(address("/images", { n: get("k").value || 48, where: get("where").value.trim() }));
-    if (number !== latest) return;
-    if (images.length) get("name").placeholder = images[0].id;
-    get("hits-title").textContent = total ? `${images.length.toLocaleString()} of ${count(total, "image")}: choose one` : "No image passes";
-    get("hits").replaceChildren(...images.map((image) => imageTile(image.id, [[image.label ?? ""], [image.id, "quiet"]])));
+    const { total, images } = await ask(address("/images", { start, n, where: get("where").value.trim() }));
+    if (number === latest) tellBrowsed(total, start + images.length, images);
+    return { total, items: images };
   } catch (problem) {
     if (number === latest) showNone(problem);
+    return { total: 0, items: [] };
   }
+}
+
+function tellBrowsed(total, end, images) {
+  if (images.length) get("name").placeholder = images[0].id;
+  get("hits-title").textContent = total ? `${end.toLocaleString()} of ${count(total, "image")}: choose one` : "No image passes";
+  get("go-to").max = total;
+  get("go-to").parentElement.hidden = total < MANY;
+}
+
+function leaveBrowsing() {
+  pages.stop();
+  get("go-to").parentElement.hidden = true;
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

@@ -2,7 +2,7 @@
 
 import { address } from "./api.js";
 import { count, get, isPart, say } from "./dom.js";
-import { growthOf } from "./pages.js";
+import { growthOf, rangeOf } from "./pages.js";
 import { gridOf, tilesOf } from "./tiles.js";
 import * as facts from "./viewer_facts.js";
 import * as labels from "./viewer_labels.js";
@@ -117,10 +117,11 @@ function draw(id) {
 }
 
 function tellPlace() {
-  const { ids, place } = here();
+  const { ids, place, grid } = here();
+  const { first, total } = (grid && rangeOf(grid)) ?? { first: 0, total: ids.length };
   const before = trail.at(-2);
   const of = before ? ` most similar to ${before.ids[before.place]}` : "";
-  get("viewer-place").textContent = `${(place + 1).toLocaleString()} of ${ids.length.toLocaleString()}${of}`;
+  get("viewer-place").textContent = `${(first + place + 1).toLocaleString()} of ${total.toLocaleString()}${of}`;
 }
 
 function tellZoom(share) {
@@ -144,7 +145,7 @@ async function loadOriginal(id) {
 
 async function step(by) {
   const list = here();
-  if (list.grid && list.place + by >= list.ids.length) await growthOf(list.grid)?.();
+  if (list.grid && list.ids[list.place + by] === undefined) await growthOf(list.grid, by)?.();
   if (list.grid?.isConnected) {
     const ids = tilesOf(list.grid).map(({ title }) => title);
     const at = ids.indexOf(list.ids[list.place]);

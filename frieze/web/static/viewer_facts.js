@@ -33,9 +33,11 @@ function showExif(exif) {
 function fill(place, values) {
   get(place).replaceChildren(...Object.entries(values).flatMap(([name, value]) => [
     make("dt", { textContent: name }),
-    make("dd", { textContent: toText(value), className: value === null ? "quiet" : "" }),
+    make("dd", { textContent: name === "mtime_ns" && value ? toDate(value) : toText(value), className: value === null ? "quiet" : "" }),
   ]));
 }
+
+const toDate = (nanoseconds) => `${new Date(nanoseconds / 1e6).toISOString().slice(0, 19).replace("T", " ")} UTC`;
 
 // Numbers as far as they are sure: those that JavaScript can't hold are rounded by it.
 function toText(value) {
