@@ -1,6 +1,7 @@
 """How one picture may lie on another: maps by the whole, by the part inside of borders, by local features."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -260,11 +261,13 @@ def _trim(rows: Pixels) -> tuple[int, int]:
 
 def _are_flat(rows: Pixels) -> npt.NDArray[np.bool_]:
     """Return which rows have one level, nearly; bool [n]."""
-    some = rows[:, ::_STEP].astype(np.int16)
-    ordered, n = np.sort(some, axis=1), some.shape[1]
+    ordered = np.sort(rows[:, ::_STEP].astype(np.int16), axis=1)
+    n = ordered.shape[1]
+    n_near = math.ceil(_FLAT_SHARE * n)  # those near the median follow each other
     medians = ordered[:, (n - 1) // 2] + ordered[:, n // 2]  # doubled: whole numbers take a third of the time
-    near = np.abs(2 * some - medians[:, None]) <= 2 * _FLAT_LEVELS
-    return np.asarray(np.count_nonzero(near, axis=1) / n >= _FLAT_SHARE)
+    lowest, highest = 2 * ordered[:, : n - n_near + 1].T, 2 * ordered[:, n_near - 1 :].T
+    is_near = (lowest >= medians - 2 * _FLAT_LEVELS) & (highest <= medians + 2 * _FLAT_LEVELS)
+    return np.asarray(is_near.any(axis=0))
 
 
 def _by_features(picture: Picture, other: Picture, *, mirrored: bool) -> Affine | None:
