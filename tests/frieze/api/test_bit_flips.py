@@ -17,7 +17,7 @@ from frieze.core import InputError, write_with_checksums
 
 GOLDEN = Path(__file__).parents[2] / "data" / "golden-head-1"
 N_FLIPS = 100
-READ = {"head.json", "head.skops", "split.parquet", "weights.npz"}
+READ = {"familiarity.npz", "head.json", "head.skops", "split.parquet", "weights.npz"}
 """What `evaluate` reads of a head."""
 
 

@@ -148,6 +148,7 @@ def test_every_field_is_documented(name, printed):
         "abstain",
         "cluster_notes",
         "float32_layers",
+        "learning_curve",
         "naive_accuracy",
         "narrow_range",
         "nodes",
@@ -285,9 +286,10 @@ def test_predict_on_features_and_images_agree(world, run_json, tmp_path):
     code, document = run_json("predict", world / "photos.head", world / "photos", "--out", tmp_path / "b.parquet")
     stored, fresh = pq.read_table(tmp_path / "a.parquet"), pq.read_table(tmp_path / "b.parquet")
     assert (code, document["rows"], document["failed"]) == (3, 30, 1)
-    assert fresh.column_names == ["id", "prediction", "probability"]
+    assert fresh.column_names == ["id", "prediction", "probability", "familiarity"]
     assert fresh.select(["id", "prediction"]).equals(stored.select(["id", "prediction"]))
-    assert np.allclose(fresh["probability"], stored["probability"], atol=1e-3)
+    for name in ("probability", "familiarity"):
+        assert np.allclose(fresh[name], stored[name], atol=1e-3)
 
 
 def test_predict_a_table_by_workers(world, run, tmp_path):

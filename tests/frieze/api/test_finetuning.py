@@ -137,7 +137,8 @@ def test_what_is_left(tuned):
     """Beside the model nothing is left, and it holds a head, a SavedModel, the split, the report and its page."""
     out = tuned[0]
     assert sorted(path.name for path in out.iterdir()) == [
-        "head.json", "head.skops", "report.html", "report.json", "saved_model", "split.parquet", "weights.npz",
+        "familiarity.npz", "head.json", "head.skops", "report.html", "report.json", "saved_model", "split.parquet",
+        "weights.npz",
     ]  # fmt: skip
     assert not list(out.parent.glob(".*"))
 
