@@ -74,5 +74,5 @@ def test_predictions_in_memory(world, tmp_path, run):
     assert lines[0] == "Predictions(30 rows, 0 failed)"
     assert lines[1].startswith(f"  {stored['id'][0]}  {stored['prediction'][0]}  0.")
     printed = run("predict", head, world / "photos.features").stdout.splitlines()
-    assert printed[0] == "id\tprediction\tprobability"
+    assert printed[0] == "id\tprediction\tprobability\tfamiliarity"
     assert [line.split("\t")[0] for line in printed[1:]] == stored["id"].tolist()
