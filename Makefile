@@ -1,5 +1,5 @@
 # make demo [IMAGES=folder]   install, then the whole idea on real images
-# make test                   the tests (five to seven minutes on two quiet cores)
+# make test                   the tests (five to eleven minutes on two cores)
 # make test-bare              some of them as on a machine without bfloat16, and without OpenVINO, Ray and UMAP
 # make test-lowest            some of them on the lowest versions that pyproject.toml allows, in .venv-lowest (four minutes)
 # make test-slow              the long ones, in two processes where there are two cores; with FRIEZE_DATA=folder also those on real data
