@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frieze.classifiers.data.labelled_examples import Examples
 from frieze.classifiers.data.source_groups import number_wholes
-from frieze.classifiers.data.splits import image_numbers
+from frieze.classifiers.data.splits import SplitConfig, image_numbers
 from frieze.classifiers.familiarity import UNFAMILIAR, Familiarity, measure_similarity
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.classifiers.storage.head_json import RETRAIN, ZERO_SHOT
-from frieze.classifiers.storage.split_file import read_split
+from frieze.classifiers.storage.split_file import StoredSplit, match_parts, read_split
 from frieze.core import Floats, InputError, Rows, Strings
 from frieze.features import Features
 
@@ -43,7 +44,9 @@ def measure_drift(path: str | Path, features: Features) -> dict[str, Any]:
     check_backbone(head, features)
     familiarity = _known_familiarity(head)
     held_out = head.held_out
-    rows = _new_rows(head.path, features)
+    split = read_split(head.path)
+    images = Examples(np.arange(len(features)), features.labels, features.rows)
+    rows = _new_rows(images, split)
     if min(len(rows), len(held_out.labels)) < _FEWEST_IMAGES:
         raise InputError(
             f"{len(rows):,} images of {features.path} are new to the head, which has"
@@ -53,7 +56,7 @@ def measure_drift(path: str | Path, features: Features) -> dict[str, Any]:
     new = _measure(head, familiarity, features, rows)
     ranks = familiarity.rank(new.similarities)
     old_codes = np.searchsorted(head.classes, held_out.predictions)
-    samples = _one_of_each_group(head, features, rows)
+    samples = _one_of_each_group(head, features, images.take(rows), split)
     tests = {
         "familiarity_test": _compare_similarities(*_take((new.similarities, familiarity.similarities), samples)),
         "class_test": _compare_classes(*_take((new.codes, old_codes), samples), n_classes=len(head.classes)),
@@ -97,17 +100,13 @@ def _least_similar(similarities: Floats, *columns: Strings | Floats) -> list[dic
     return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def _new_rows(path: Path, features: Features) -> Rows:
-    """Return the row numbers of images that the head was neither fitted nor measured on.
-
-    An image is known if its id is, with the same sha256 where both are known, or its sha256.
-    """
-    known = {row["id"]: row["sha256"] for row in read_split(path) if row["part"] != "unused"}
-    hashes = {*known.values()} - {None}
-    sha256 = features.rows["sha256"].to_pylist()
+def _new_rows(images: Examples, split: StoredSplit) -> Rows:
+    """Return the row numbers of images that the head was neither fitted nor measured on, by their ids and bytes."""
+    used = [row for row in split if row["part"] != "unused"]
+    hashes = {row["sha256"] for row in used} - {None}
     is_known = [
-        of_bytes in hashes or (name in known and None in {of_bytes, known[name]})
-        for name, of_bytes in zip(features.ids, sha256, strict=True)
+        part is not None or sha256 in hashes
+        for part, sha256 in zip(match_parts(used, images), images.sha256, strict=True)
     ]
     return np.flatnonzero(~np.array(is_known, dtype=bool))
 
@@ -135,21 +134,20 @@ def _measure(head: Head, familiarity: Familiarity, features: Features, rows: Row
     return _Measured(*map(np.concatenate, zip(*blocks, strict=True)))
 
 
-def _one_of_each_group(head: Head, features: Features, rows: Rows) -> tuple[Rows, Rows]:
+def _one_of_each_group(head: Head, features: Features, new: Examples, split: StoredSplit) -> tuple[Rows, Rows]:
     """Choose one new and one held-out image of each group, at random: images of one group are no independent sample.
 
     Groups are of the column that the head was trained by, where the table has it, else files and images that frames and
     parts are of. Of single images all are chosen.
     """
-    stored = [row.get("group") for row in read_split(head.path) if row["part"] == "test"]
+    stored = [row.get("group") for row in split if row["part"] == "test"]
     column = head.document["split"].get("group")
+    groups = None
     if column in features.rows.column_names:
-        new = features.rows[column].to_pylist()
-        numbers = {value: number for number, value in enumerate(dict.fromkeys(new))} | {None: -1}
-        groups = np.array([numbers[value] for value in new])
-    else:
-        groups = number_wholes(features.rows)
-    return _draw_one(groups[rows]), _draw_one(np.array([-1 if one is None else one for one in stored], np.int64))
+        groups = SplitConfig(group=column).find_groups(features, new)
+    if groups is None:
+        groups = number_wholes(features.rows)[new.rows]
+    return _draw_one(groups), _draw_one(np.array([-1 if one is None else one for one in stored], np.int64))
 
 
 def _draw_one(groups: Rows) -> Rows:

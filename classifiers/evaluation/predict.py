@@ -31,7 +31,7 @@ _ABSTAINED = "abstained"
 """Column: whether the head abstains from this prediction."""
 
 _FAMILIARITY = "familiarity"
-"""Column: the share of the head's held-out images that are no more similar to its training images."""
+"""Column: the rank among the head's held-out images by similarity to its training images, in (0, 1]."""
 
 _SET = "prediction_set"
 """Column: the classes that hold the label with the stated probability, the likeliest first."""
@@ -112,16 +112,17 @@ class _Counts:
     """Counts of predictions that are written."""
 
     def __init__(self, head: Head, extra: ExtraColumns) -> None:
-        self._head, self._confidence = head, extra.confidence
+        self._head = head
         self._n_rows = self._n_unfamiliar = self._n_single = self._n_in_sets = 0
         self._of_held_out: dict[str, Any] = {}
         if extra.confidence is not None:
-            head.check_sets(extra.confidence)  # before anything is predicted
+            held_out = head.held_out
+            held_out.check(extra.confidence)  # before anything is predicted
             self._of_held_out = {
                 "confidence": extra.confidence,
-                "coverage": head.held_out.coverage(head.classes, extra.confidence),
-                "n_held_out": len(head.held_out.labels),
-                "pooled_classes": head.held_out.pooled(head.classes, extra.confidence),
+                "coverage": held_out.coverage(head.classes, extra.confidence),
+                "n_held_out": len(held_out.labels),
+                "pooled_classes": held_out.pooled(head.classes, extra.confidence),
             }
 
     def counting(self, tables: Generator[pa.Table]) -> Generator[pa.Table]:

@@ -165,15 +165,6 @@ class Head:
             )
         raise InputError(f"{message}, by an earlier version.", hint=RETRAIN)
 
-    def check_sets(self, confidence: float) -> None:
-        """Check that prediction sets of a confidence are possible.
-
-        Raises:
-            FeatureFileError: split.parquet is broken or altered.
-            InputError: They are not: there are too few held-out images, or none.
-        """
-        self.held_out.check(confidence)
-
     def as_function(self) -> Callable[[Any], Any]:
         """Return `probabilities` as a TensorFlow function to be frozen: float32 [B, D] -> float32 [B, C]."""
         return self.classifier.as_function()

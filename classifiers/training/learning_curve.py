@@ -28,7 +28,7 @@ _LEAST_VARIANCE = 1e-8
 
 
 @dataclasses.dataclass(frozen=True)
-class CurvePoint:
+class HeadsOnPart:
     """Heads on some share of the training images.
 
     Attributes:
@@ -70,9 +70,9 @@ def measure_curve(
         advice = f"No learning curve: {counted(len(labels), 'training image')}{of_groups} are too few to fit on parts."
         return {"points": [], "forecast": [], "advice": advice}
     points = [
-        CurvePoint(float(np.mean([len(rows) for rows in draws])), np.array(list(map(judge, draws)))) for draws in parts
+        HeadsOnPart(float(np.mean([len(rows) for rows in draws])), np.array(list(map(judge, draws)))) for draws in parts
     ]
-    points.append(CurvePoint(len(labels), whole[None]))
+    points.append(HeadsOnPart(len(labels), whole[None]))
     n_held_out = whole.size if held_out_groups is None else len(np.unique(held_out_groups))
     n_wanted = [len(labels) * times for times in _FORECAST if n_held_out >= _FEWEST_HELD_OUT]
     forecast = forecast_accuracy(points, n_wanted, held_out_groups, seed=seed).tolist()
@@ -146,7 +146,7 @@ def _draw_groups(groups: Rows, share: float, rng: np.random.Generator) -> Rows:
     return np.flatnonzero(np.isin(groups, order[:n_groups]))
 
 
-def forecast_accuracy(points: list[CurvePoint], n_wanted: list[int], groups: Rows | None, *, seed: int) -> Floats:
+def forecast_accuracy(points: list[HeadsOnPart], n_wanted: list[int], groups: Rows | None, *, seed: int) -> Floats:
     """Forecast the accuracy with other numbers of training images.
 
     A power law, error = a + b / n^c with a, b >= 0, is fitted to the mean errors. Its uncertainty is that of the
@@ -187,7 +187,7 @@ def forecast_accuracy(points: list[CurvePoint], n_wanted: list[int], groups: Row
 class _Errors:
     """The errors of points on held-out images, which can be drawn again."""
 
-    def __init__(self, points: list[CurvePoint], groups: Rows | None) -> None:
+    def __init__(self, points: list[HeadsOnPart], groups: Rows | None) -> None:
         n_images = points[0].is_right.shape[1]
         units = np.arange(n_images) if groups is None else np.unique(groups, return_inverse=True)[1]
         self._sizes = np.bincount(units)

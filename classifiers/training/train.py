@@ -112,8 +112,8 @@ def _accuracy(config: HeadConfig, features: Features, examples: Examples, split:
     """Fit another head and compute its accuracy on the test rows."""
     train = _load_train(config, features, examples, split, groups)
     classifier, _ = fit_split(config, train.rows, examples.labels, split, groups)
-    test = _test(classifier, features, examples, split, None)
-    return float(score(test.probabilities, test.examples.labels, classes=classifier.classes)["accuracy"])
+    probabilities = map_rows(classifier.probabilities, EmbeddingRows(features, examples.rows[split.test]))
+    return float(score(probabilities, examples.labels[split.test], classes=classifier.classes)["accuracy"])
 
 
 class _TrainRows(NamedTuple):

@@ -85,8 +85,8 @@ def predict(
 
     Returns:
         A dict that turns into a data frame: `predictions` without `out`, a dict of id, prediction and probability a
-        row, with `familiarity`, the share of the head's held-out images that are no more similar to its training
-        images; `rows` predicted, and `n_unfamiliar`, those with a familiarity below .05; with a confidence
+        row, with `familiarity`, its rank among the head's held-out images by similarity to the training images, in
+        (0, 1]; `rows` predicted, and `n_unfamiliar`, those with a familiarity below .05; with a confidence
         `prediction_sets`, among others their `coverage` of held-out images and `mean_size`; images that `failed`;
         `failures` lists these with stage and reason; what is not read of the source, `narrow_range`,
         `first_of_several`, `colour_profiles`, `converted_profiles`, `unusable_profiles` and `white_by_transparency`,
@@ -102,7 +102,7 @@ def predict(
     check_kind(head_path, "head")
     extra = frieze.classifiers.ExtraColumns(scores, confidence)
     if confidence is not None:
-        frieze.classifiers.open_head(head_path).check_sets(confidence)
+        frieze.classifiers.open_head(head_path).held_out.check(confidence)
     if out_path is not None:
         frieze.classifiers.check_predictions(out_path, force=force)  # before the hours of embedding, not after
     if isinstance(source, str | Path) and folder_kind(to_local_or_bucket_path(source)) == "features":

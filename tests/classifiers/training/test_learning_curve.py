@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from frieze.classifiers import HeadConfig, open_start, train_head
-from frieze.classifiers.training.learning_curve import CurvePoint, draw_parts, forecast_accuracy, measure_curve
+from frieze.classifiers.training.learning_curve import HeadsOnPart, draw_parts, forecast_accuracy, measure_curve
 
 SIZES = (100, 200, 400, 800)
 
 
 def draw_point(n_train, rng, *, n_test=500, draws=3, floor=0.05):
     """Draw which held-out images draws of a head get right whose error is floor + 2 / sqrt(n_train)."""
-    return CurvePoint(n_train, rng.random((draws, n_test)) > floor + 2 * n_train**-0.5)
+    return HeadsOnPart(n_train, rng.random((draws, n_test)) > floor + 2 * n_train**-0.5)
 
 
 def true_accuracy(n_train, floor=0.05):
@@ -55,7 +55,7 @@ def test_groups_that_are_alike_make_a_wide_interval():
     """Where the images of a group are right or wrong together, the interval is that of the groups."""
     rng = np.random.default_rng(2)
     of_groups = [draw_point(n, rng, n_test=40, draws=1) for n in SIZES]
-    points = [CurvePoint(one.n_train, np.repeat(one.is_right, 25, axis=1)) for one in of_groups]
+    points = [HeadsOnPart(one.n_train, np.repeat(one.is_right, 25, axis=1)) for one in of_groups]
     groups = np.repeat(np.arange(40), 25)
     by_image, by_group = (forecast_accuracy(points, [1_600], of, seed=0)[0] for of in (None, groups))
     assert by_group[2] - by_group[1] > 2 * (by_image[2] - by_image[1])
@@ -110,7 +110,7 @@ def test_few_groups_give_no_curve(sizes):
 
 def test_no_mistake_is_no_certainty():
     """Where all of 36 held-out images are right, the interval of the forecast is about as wide as Wilson's."""
-    points = [CurvePoint(n, np.ones((3, 36), bool)) for n in SIZES]
+    points = [HeadsOnPart(n, np.ones((3, 36), bool)) for n in SIZES]
     ((accuracy, low, high),) = forecast_accuracy(points, [1_600], None, seed=0)
     assert (accuracy, high) == (1, 1)
     assert 0.85 < low < 0.97

@@ -38,6 +38,31 @@ def served():
     return serve_page
 
 
+@contextlib.contextmanager
+def open_watched(browser, address, **options):
+    """Open an address in a context of its own; whatever fails in the page fails the test."""
+    context = browser.new_context(**options)
+    opened, complaints = context.new_page(), []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(address)
+    yield opened
+    assert complaints == []
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def watched():
+    """Return `open_watched`, a context manager for tests of the page in a browser."""
+    return open_watched
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Where the labels are stored."""
+    return tmp_path / "labels.parquet"
+
+
 @pytest.fixture(scope="session")
 def collection(world, tmp_path_factory):
     """The world's index and head, opened for the page."""

@@ -13,28 +13,19 @@ KEY = "secret"
 
 
 @pytest.fixture
-def labels(tmp_path):
-    """Where the labels are stored."""
-    return tmp_path / "labels.parquet"
-
-
-@pytest.fixture
-def page(browser, served, noisy, labels):
+def page(browser, served, watched, noisy, labels):
     """The mistakes of the index with wrong labels; whatever fails in it fails the test."""
     thumbnails = labels.with_name("thumbnails")
     collection = open_collection(noisy, None, thumbnails, find_duplicates=find_copies, labels=labels)
     collection.train_head, collection.mistakes.run_audit = frieze.train, audit
-    with served(collection, token=KEY) as address:
-        context = browser.new_context(viewport={"width": 1200, "height": 900})
-        opened, complaints = context.new_page(), []
-        opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.goto(f"{address}#token={KEY}")
+    size = {"width": 1200, "height": 900}
+    with (
+        served(collection, token=KEY) as address,
+        watched(browser, f"{address}#token={KEY}", viewport=size) as opened,
+    ):
         opened.click("nav a[href='#mistakes']")
         opened.wait_for_selector("#queue:not([hidden])")
         yield opened
-        assert complaints == []
-        context.close()
 
 
 def stored(labels):

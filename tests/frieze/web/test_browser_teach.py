@@ -14,12 +14,6 @@ KEY = "secret"
 
 
 @pytest.fixture
-def labels(tmp_path):
-    """Where the labels are stored."""
-    return tmp_path / "labels.parquet"
-
-
-@pytest.fixture
 def address(world, labels, served):
     """Where the page is served, with a file of labels."""
     index, thumbnails = world / "photos.index", labels.with_name("thumbnails")
@@ -30,18 +24,11 @@ def address(world, labels, served):
 
 
 @pytest.fixture
-def page(browser, address):
+def page(browser, watched, address):
     """The page, opened from the printed address; whatever fails in it fails the test."""
-    context = browser.new_context()
-    opened = context.new_page()
-    complaints = []
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.goto(f"{address}#token={KEY}")
-    opened.wait_for_selector("#hits .tile")
-    yield opened
-    assert complaints == []
-    context.close()
+    with watched(browser, f"{address}#token={KEY}") as opened:
+        opened.wait_for_selector("#hits .tile")
+        yield opened
 
 
 def stored(labels, column="label"):

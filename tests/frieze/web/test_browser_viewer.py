@@ -14,26 +14,17 @@ TITLES = "tiles => tiles.map((tile) => tile.title)"
 
 
 @pytest.fixture
-def labels(tmp_path):
-    """Where the labels are stored."""
-    return tmp_path / "labels.parquet"
-
-
-@pytest.fixture
-def page(browser, served, world, labels):
+def page(browser, served, watched, world, labels):
     """The page over the world's photographs with a file of labels; whatever fails in it fails the test."""
     thumbnails = labels.with_name("thumbnails")
     collection = open_collection(world / "photos.index", None, thumbnails, find_duplicates=find_copies, labels=labels)
-    with served(collection, token=KEY) as address:
-        context = browser.new_context(viewport={"width": 1200, "height": 800})
-        opened, complaints = context.new_page(), []
-        opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.goto(f"{address}#token={KEY}")
+    size = {"width": 1200, "height": 800}
+    with (
+        served(collection, token=KEY) as address,
+        watched(browser, f"{address}#token={KEY}", viewport=size) as opened,
+    ):
         opened.wait_for_selector("#hits .tile")
         yield opened
-        assert complaints == []
-        context.close()
 
 
 def wait_for(page, selector, text):
