@@ -148,6 +148,9 @@ def test_teach_a_class(page, photographs, data_dir, tmp_path, run):
     wait_for(page, "#hits-title", "of 1,000 images")
     find_and_label(page)
     page.click("nav a[href='#teach']")
+    page.evaluate(
+        "document.querySelector('#questions').replaceChildren()"
+    )  # else those of before the labels are answered
     page.click("#ask-me")
     for _ in range(3):
         answer_questions(page)
