@@ -119,11 +119,11 @@ function showTaught({ classes, n_unsure: nUnsure, held_out: heldOut, of }) {
   drawCurve().catch(say);
 }
 
-// The curve follows what is shown already: it never delays the next question.
+// The curve follows what is shown already: it never delays the next question. One of fewer answers that comes late is dropped.
 async function drawCurve() {
-  const of = column;
+  const [of, number] = [column, latest];
   const answer = await ask(address("/curve", { column: of }));
-  if (of === column) curve.show(answer);
+  if (of === column && number === latest) curve.show(answer);
 }
 
 const preferred = (of) => ([...get("rank-by").options].some(({ value }) => value === column) ? column : of);

@@ -144,8 +144,10 @@ def test_teach_ask_keep_predict(page, labels, photos, tmp_path):
     assert {name.split("/")[0] for name in ranked[:10]} == {"blue"}
     wait_for(page, "#teach-accuracy", r"^Right on \d of \d images drawn at random: \d+\s%, with 95 % confidence")
     page.wait_for_selector("#curve:not([hidden]) circle")
-    name = page.get_attribute("#curve svg", "aria-label")
-    assert re.search(r"^Learning curve: after \d+ answers right on .*; after 10 answers right on \d of 2: ", name)
+    page.wait_for_function(  # of all answers, not only of those that were given when it was asked for
+        "(pattern) => new RegExp(pattern).test(document.querySelector('#curve svg').getAttribute('aria-label'))",
+        arg=r"^Learning curve: after \d+ answers right on .*; after 10 answers right on \d of 2: ",
+    )
     assert len(stored(labels, "blue")) == 12
     assert pq.read_table(labels)["held_out"].to_pylist().count(["blue"]) == 2
     page.click("#keep")
