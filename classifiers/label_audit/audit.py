@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from frieze.classifiers.calibration import calibrate_logits
 from frieze.classifiers.data.embedding_rows import EmbeddingRows
 from frieze.classifiers.data.folds import FEWEST_CLASSES, fold_rows
 from frieze.classifiers.data.labelled_examples import Examples, labelled_rows
@@ -29,8 +30,7 @@ _N_FOLDS = 10
 """Heads fitted on nine tenths of the rows find more wrong labels than on four fifths; more folds add little."""
 _FEWEST = 5
 """Distinct images that a class needs to be audited for wrong labels."""
-_N_EM_STEPS = 100  # expectation maximisation of the ensemble's weights; they hardly move later
-_MIN_PROBABILITY = 1e-30  # keeps a label that no estimate considers possible from dividing 0 by 0
+_MIN_PROBABILITY = 1e-30  # keeps the logarithm finite where an estimate considers a label impossible
 
 
 def check_audit(features: Features, out: Path, *, head: Path | None, seed: int, force: bool) -> None:
@@ -163,7 +163,7 @@ def _label_issues(
     ]
     probabilities = pool_probabilities(estimates, codes)
     findings = [
-        Finding("label", int(audited[one.row]), one.score, str(classes[one.code]), one.probability)
+        Finding("label", int(audited[one.row]), one.score, str(classes[one.code]), one.probability, one.log_odds)
         for one in find_label_issues(probabilities, codes)
     ]
     accuracy = float((probabilities.argmax(axis=1) == codes).mean())
@@ -204,10 +204,11 @@ def _small_rows(labels: Strings, small: dict[str, int]) -> Iterator[Finding]:
 
 
 def pool_probabilities(estimates: Sequence[Floats], codes: Rows) -> Floats:
-    """Compute the weighted mean of probabilities (an ensemble), whose weights explain the labels best.
+    """Pool calibrated probabilities by the mean of their logarithms (the logarithmic opinion pool), and calibrate it.
 
-    Which estimate is better depends on the collection: neighbours beat a linear head where classes have several modes
-    and lose where the vectors are poor.
+    An estimate that knows nothing is even, and changes no order; of one that is sure a wrong label stays improbable,
+    however unsure the others are. On four collections, three kinds of wrong labels and three shares of them this ranks
+    wrong labels better than a weighted arithmetic mean does, and better than any two of the three estimates.
 
     Args:
         estimates: float32 [N, C] each, calibrated, out of fold.
@@ -216,17 +217,9 @@ def pool_probabilities(estimates: Sequence[Floats], codes: Rows) -> Floats:
     Returns:
         float32 [N, C]; each row sums to 1.
 
-    Source: Genest and Zidek 1986, Combining Probability Distributions, section 3 (the linear opinion pool); Breiman
-    1996, Stacked Regressions (weights from what was held out); Dempster, Laird and Rubin 1977, section 4.3 (the steps).
+    Source: Genest and Zidek 1986, Combining Probability Distributions, section 3 (the logarithmic opinion pool).
     """
-    of_labels = np.maximum(
-        [probabilities[np.arange(len(codes)), codes] for probabilities in estimates], _MIN_PROBABILITY
-    )  # [n, N]
-    weights = np.full(len(estimates), 1 / len(estimates))
-    for _ in range(_N_EM_STEPS):
-        shares = weights[:, None] * of_labels
-        weights = (shares / shares.sum(axis=0)).mean(axis=1)
-    pooled = np.zeros_like(estimates[0])
-    for weight, probabilities in zip(weights, estimates, strict=True):
-        pooled += np.float32(weight) * probabilities
-    return pooled
+    logs = np.zeros_like(estimates[0])
+    for probabilities in estimates:
+        logs += np.log(np.maximum(probabilities, _MIN_PROBABILITY)) / len(estimates)
+    return calibrate_logits(logs, codes)[0]

@@ -26,11 +26,14 @@ SCHEMA = pa.schema(
         pa.field("group", pa.int64()),
         pa.field("part", pa.string()),
         pa.field("uri", pa.string()),
+        pa.field("log_odds", pa.float32()),
     ]
 )
 """The columns of the file; docs/json.md documents them."""
 
 
+_FORMER_NAMES = [name for name in SCHEMA.names if name != "log_odds"]  # of earlier versions
+_OF_FINDING = ("kind", "suggested", "probability", "score", "log_odds")
 _FIRST = 5
 
 
@@ -44,6 +47,8 @@ class Finding:
         score: In [0, 1]; higher is more certain.
         suggested: A better label, or None.
         probability: Probability of that label, in [0, 1], or None.
+        log_odds: Natural logarithm of how many times likelier that label is than the given one; None for findings
+            that are ordered by their score.
     """
 
     kind: str
@@ -51,6 +56,12 @@ class Finding:
     score: float
     suggested: str | None = None
     probability: float | None = None
+    log_odds: float | None = None
+
+    @property
+    def seriousness(self) -> float:
+        """What findings of its kind are ordered by."""
+        return self.score if self.log_odds is None else self.log_odds
 
 
 def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts: Strings) -> pa.Table:
@@ -65,7 +76,7 @@ def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts
     Returns:
         A table of `SCHEMA`, one row a finding.
     """
-    ordered = sorted(findings, key=lambda one: (KINDS.index(one.kind), -one.score, groups[one.row], one.row))
+    ordered = sorted(findings, key=lambda one: (KINDS.index(one.kind), -one.seriousness, groups[one.row], one.row))
     rows = [one.row for one in ordered]
     described = examples.take(np.array(rows, np.int64))
     columns = {
@@ -74,7 +85,7 @@ def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts
         "group": [int(group) if group >= 0 else None for group in groups[rows]],
         "part": parts[rows],
         "uri": described.uris,
-        **{name: [getattr(one, name) for one in ordered] for name in ("kind", "suggested", "probability", "score")},
+        **{name: [getattr(one, name) for one in ordered] for name in _OF_FINDING},
     }
     return pa.Table.from_arrays([pa.array(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
 
@@ -97,4 +108,4 @@ def check_findings(out: Path, *, force: bool) -> None:
     Raises:
         FeatureFileError: It can't be written, would overwrite something else, or has another suffix.
     """
-    check_table_file(out, lambda names: names == SCHEMA.names, "findings", force=force)
+    check_table_file(out, lambda names: names in (SCHEMA.names, _FORMER_NAMES), "findings", force=force)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from frieze.classifiers.data.folds import FEWEST_CLASSES, fold_rows
 from frieze.classifiers.data.splits import image_numbers
 from frieze.classifiers.intervals import accuracy_interval, grouped_accuracy_interval
-from frieze.classifiers.label_audit.out_of_fold import predict_out_of_fold
+from frieze.classifiers.label_audit.out_of_fold import label_log_odds, predict_out_of_fold
 from frieze.classifiers.solver.linear import fit_path
 from frieze.classifiers.solver.row_space import reduce_width
 from frieze.core import Floats, InputError, Rows, Strings
@@ -41,7 +41,8 @@ class Relabelling:
         rows: int64 [n], the images that were judged: those with a label of five images or more.
         predictions: Their labels by the heads on the labels after [n].
         probabilities: float32 [n], of these predictions.
-        doubts: float32 [n], 1 - the probability of the label after: the higher, the likelier it is wrong.
+        log_odds: float32 [n], of another label against the label after (`label_log_odds`): the higher, the likelier it
+            is wrong.
         before: The heads on the labels before.
         after: The heads on the labels after.
     """
@@ -49,7 +50,7 @@ class Relabelling:
     rows: Rows
     predictions: Strings
     probabilities: Floats
-    doubts: Floats
+    log_odds: Floats
     before: OutOfFoldAccuracy
     after: OutOfFoldAccuracy
 
@@ -87,7 +88,7 @@ def measure_relabelling(
         rows,
         classes[predicted].astype(object),
         held_out.probabilities.max(axis=1),
-        1 - held_out.probabilities[np.arange(len(rows)), codes],
+        label_log_odds(held_out.probabilities, codes),
         _accuracy(earlier == codes, of_groups),
         _accuracy(predicted == codes, of_groups),
     )

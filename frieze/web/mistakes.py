@@ -111,7 +111,7 @@ class Mistakes:
     def _disagreements(self, labels: Strings, measured: "Relabelling") -> _Mistakes:
         of_rows = labels[measured.rows]
         wrong = np.flatnonzero(measured.predictions != of_rows)
-        wrong = wrong[np.argsort(-measured.doubts[wrong], kind="stable")]
+        wrong = wrong[np.argsort(-measured.log_odds[wrong], kind="stable")]
         ids = self._index.ids[measured.rows[wrong]]
         return _mistakes(ids, of_rows[wrong], measured.predictions[wrong], measured.probabilities[wrong])
 

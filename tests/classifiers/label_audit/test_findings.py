@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from frieze.classifiers.data.labelled_examples import Examples
-from frieze.classifiers.label_audit.findings import KINDS, SCHEMA, Finding, summarise, to_table
+from frieze.classifiers.label_audit.findings import KINDS, SCHEMA, Finding, check_findings, summarise, to_table
 from frieze.core import FeatureFileError, write_table_file
 
 NAMES = np.array([f"{name}.jpg" for name in "abcdefgh"], object)
@@ -16,8 +16,8 @@ FINDINGS = [
     Finding("duplicate_labels", 1, 0.9),
     Finding("duplicate_labels", 0, 0.9),
     Finding("duplicate_labels", 3, 0.9),
-    Finding("label", 4, 0.5, "b", 0.5),
-    Finding("label", 0, 0.75, "c", 0.7),
+    Finding("label", 0, 0.75, "c", 0.7, 0.5),
+    Finding("label", 4, 0.5, "b", 0.5, 2.0),
 ]
 
 
@@ -29,16 +29,16 @@ def findings():
     return to_table(FINDINGS, examples, groups=GROUPS, parts=PARTS)
 
 
-def test_the_order_is_kind_then_score_then_group(findings):
-    """Kinds come in their order, in each the most serious first, a group's rows together."""
+def test_the_order_is_kind_then_seriousness_then_group(findings):
+    """Kinds come in their order, labels by log odds, others by score, a group's rows together."""
     assert findings["kind"].to_pylist() == ["label"] * 2 + ["duplicate_labels"] * 4 + ["outlier"]
-    assert [name[0] for name in findings["id"].to_pylist()] == list("aebdach")
+    assert [name[0] for name in findings["id"].to_pylist()] == list("eabdach")
 
 
 def test_the_columns(findings):
     """Each row has what is known of its image; what is not there is null."""
     assert findings.schema == SCHEMA
-    assert findings.slice(0, 1).to_pylist() == [
+    assert findings.slice(1, 1).to_pylist() == [
         {
             "kind": "label",
             "id": "a.jpg",
@@ -49,16 +49,24 @@ def test_the_columns(findings):
             "group": 5,
             "part": "train",
             "uri": "/p/a.jpg",
+            "log_odds": 0.5,
         }
     ]
     last = findings.slice(6, 1).to_pylist()[0]
-    assert {name for name, value in last.items() if value is None} == {"suggested", "probability", "group", "part"}
+    empty = {name for name, value in last.items() if value is None}
+    assert empty == {"suggested", "probability", "group", "part", "log_odds"}
 
 
 def test_the_file_is_the_table(findings, tmp_path):
     """What is read back is what was written, into a folder that is made for it."""
     write_table_file(tmp_path / "new" / "f.parquet", SCHEMA, [findings])
     assert pq.read_table(tmp_path / "new" / "f.parquet").equals(findings)
+
+
+def test_findings_of_an_earlier_version_are_replaced(findings, tmp_path):
+    """A file without the column `log_odds`, as earlier versions wrote it, is one of ours."""
+    pq.write_table(findings.drop_columns(["log_odds"]), tmp_path / "findings.parquet")
+    check_findings(tmp_path / "findings.parquet", force=True)
 
 
 def test_a_parent_that_is_no_folder(findings, tmp_path):
@@ -74,7 +82,7 @@ def test_the_summary_counts_every_kind(findings, monkeypatch):
     summary = summarise(findings)
     assert summary["counts"] == dict(zip(KINDS, [2, 4, 0, 1, 0, 0, 0, 0], strict=True))
     first = {kind: [one["id"][0] for one in rows] for kind, rows in summary["first"].items()}
-    assert first == dict(zip(KINDS, [["a", "e"], ["b", "d", "a"], [], ["h"], [], [], [], []], strict=True))
+    assert first == dict(zip(KINDS, [["e", "a"], ["b", "d", "a"], [], ["h"], [], [], [], []], strict=True))
 
 
 def test_no_findings():

@@ -96,3 +96,10 @@ def test_only_likelier_classes_are_issues():
     assert [(one.row, one.code) for one in actual] == [(2, 1), (1, 1)]
     assert [one.probability for one in actual] == pytest.approx([0.9, 0.7])
     assert [one.score for one in actual] == pytest.approx([0.95, 0.9])
+    assert [one.log_odds for one in actual] == pytest.approx(np.log([0.9 / 0.05, 0.7 / 0.1]))
+
+
+def test_issues_are_ordered_by_odds():
+    """A label that is half as likely as another class comes after one that is nine times less likely than another."""
+    probabilities = np.array([[0.05, 0.1, 0.35, 0.5], [0.08, 0.72, 0.1, 0.1], [0.2, 0.4, 0.2, 0.2]], "f4")
+    assert [one.row for one in find_label_issues(probabilities, np.array([2, 0, 0]))] == [1, 2, 0]
