@@ -11,7 +11,7 @@
 FITS := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c '$(FITS)' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-BENCHMARKS ?= embedding.accuracy embedding.builtin_backbone heads.solver heads.calibration heads.memory heads.label_errors heads.label_noise heads.teaching \
+BENCHMARKS ?= embedding.accuracy embedding.builtin_backbone heads.solver heads.calibration heads.memory heads.label_errors heads.label_noise heads.teaching heads.multilabel \
   heads.finetuning embedding.throughput embedding.one_pass embedding.compare_backbones embedding.views embedding.feeding gpu startup kept_graph embedding.scale embedding.source_formats search.filtered search.duplicates search.duplicate_edits \
   web embedding.ray_cluster search.run
 SHELL := /bin/bash

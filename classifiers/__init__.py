@@ -27,6 +27,10 @@ from frieze.classifiers.intervals import accuracy_interval, grouped_accuracy_int
 from frieze.classifiers.label_audit.audit import audit_labels, check_audit
 from frieze.classifiers.label_audit.knn_votes import N_NEIGHBOURS, Neighbourhood
 from frieze.classifiers.label_audit.relabelling import OutOfFoldAccuracy, Relabelling, measure_relabelling
+from frieze.classifiers.multilabel.evaluate import evaluate_multilabel
+from frieze.classifiers.multilabel.predict import predict_multilabel
+from frieze.classifiers.multilabel.stored_head import MultilabelHead, is_multilabel, open_any_head, open_multilabel_head
+from frieze.classifiers.multilabel.train import train_multilabel
 from frieze.classifiers.registry import HEADS, name_head
 from frieze.classifiers.solver.linear import fit_linear, fit_path
 from frieze.classifiers.storage.head_folder import (
@@ -71,6 +75,7 @@ __all__ = [
     "Head",
     "HeadClassifier",
     "HeadConfig",
+    "MultilabelHead",
     "Neighbourhood",
     "Network",
     "OutOfFoldAccuracy",
@@ -96,12 +101,14 @@ __all__ = [
     "cut_columns",
     "describe_staleness",
     "evaluate_head",
+    "evaluate_multilabel",
     "evaluate_retrieval",
     "finetune_head",
     "fit_head",
     "fit_linear",
     "fit_path",
     "grouped_accuracy_interval",
+    "is_multilabel",
     "join_groups",
     "learning_curve",
     "make_zero_shot_head",
@@ -110,9 +117,12 @@ __all__ = [
     "name_head",
     "notes_on_labels",
     "number_wholes",
+    "open_any_head",
     "open_head",
+    "open_multilabel_head",
     "open_start",
     "predict_features",
+    "predict_multilabel",
     "prediction_columns",
     "prediction_sets",
     "read_head_json",
@@ -125,6 +135,7 @@ __all__ = [
     "score_unlabelled",
     "teach",
     "train_head",
+    "train_multilabel",
 ]
 
 

@@ -15,7 +15,7 @@ from frieze.features.paths import check_only_table_files, check_table_dir
 from frieze.features.perceptual_hash import HASH_VERSION, Hashes, hash_images, orient_hashes
 from frieze.features.picture_statistics import STATISTICS, STATISTICS_VERSION, measure_pictures
 from frieze.features.plan import Plan, Shard, make_plan
-from frieze.features.reader import Features, open_features
+from frieze.features.reader import Features, are_multilabel, open_features
 from frieze.features.replacement import remove_if_refused, replace_table, successor_of
 from frieze.features.schema import (
     BOX_PATTERN,
@@ -60,6 +60,7 @@ __all__ = [
     "Plan",
     "Shard",
     "VectorOptions",
+    "are_multilabel",
     "check_can_embed",
     "check_only_table_files",
     "check_same_backbone",

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from frieze.core import Floats, Strings, TablePath, to_table_path
@@ -90,6 +91,24 @@ class Features:
         view.rows = self.rows.set_column(self.rows.column_names.index("label"), field, column)
         view.labels_from = labels_from
         return view
+
+    def with_label_lists(self, lists: pa.ChunkedArray, *, labels_from: dict[str, str]) -> Self:
+        """Return a view of the table whose column `label` holds lists of texts; the stored labels do not change.
+
+        Args:
+            lists: One list per row [N], null where the labels are unknown.
+            labels_from: The value of `labels_from`.
+        """
+        view = copy.copy(self)
+        column = lists.cast(pa.list_(pa.string()))
+        view.rows = self.rows.set_column(self.rows.column_names.index("label"), "label", column)
+        view.labels_from = labels_from
+        return view
+
+    @property
+    def has_label_lists(self) -> bool:
+        """Whether its labels are lists, by `with_label_lists`."""
+        return bool(pa.types.is_list(self.rows.schema.field("label").type))
 
     def split(self) -> Iterator[Self]:
         """Yield each part as a table; nothing is read, and it can be pickled."""
@@ -200,6 +219,16 @@ class Features:
         for batch in self.snapshot.batches(part, ["embedding"], _BATCH_ROWS):
             out[start : start + len(batch)] = to_embeddings(batch["embedding"])
             start += len(batch)
+
+
+def are_multilabel(lists: pa.ChunkedArray) -> bool:
+    """Return whether lists are more than labels: some have several items, or none.
+
+    >>> are_multilabel(pa.chunked_array([[["a"], None, ["b"]]])), are_multilabel(pa.chunked_array([[["a"], []]]))
+    (False, True)
+    """
+    lengths = pc.min_max(pc.list_value_length(lists)).as_py()
+    return lengths["max"] is not None and (lengths["min"], lengths["max"]) != (1, 1)
 
 
 def open_features(path: str | TablePath) -> Features:

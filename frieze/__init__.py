@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from frieze.api.searching import duplicates, index, search
     from frieze.api.serving import serve
     from frieze.api.tables import backbones, cache, embed, import_vectors, info, verify
-    from frieze.classifiers import HeadClassifier, open_head
+    from frieze.classifiers import HeadClassifier, open_head, open_multilabel_head
     from frieze.core import InputError
     from frieze.embedder import HubLayer, ImageEmbedder, as_backbone
     from frieze.features import open_features
@@ -52,6 +52,7 @@ __all__ = [
     "open_features",
     "open_head",
     "open_index",
+    "open_multilabel_head",
     "predict",
     "search",
     "serve",
@@ -75,7 +76,7 @@ _HOMES = {
     "map": "frieze.api.mapping",
     "neighbours": "frieze.api.neighbours",
     "open_features": "frieze.features",
-    **dict.fromkeys(("HeadClassifier", "open_head"), "frieze.classifiers"),
+    **dict.fromkeys(("HeadClassifier", "open_head", "open_multilabel_head"), "frieze.classifiers"),
     "open_index": "frieze.indexing",
     "write_report": "frieze.reports.html",
 }

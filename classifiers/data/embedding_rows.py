@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from frieze.core import Floats, InputError, Rows, free_memory, unit_rows
 from frieze.features import BackboneSpec, Features
@@ -123,20 +124,24 @@ def count_constant(embeddings: Embeddings) -> int:
     return n_constant
 
 
-class CodedRows:
-    """Streamed rows with class numbers as blocks for the solver: (embeddings float32 [n, D], codes int64 [n])."""
+Codes = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
+"""Class numbers int64 [n] in 0..C-1; of rows of several classes bool [n, C]."""
 
-    def __init__(self, rows: EmbeddingRows, codes: Rows) -> None:
+
+class CodedRows:
+    """Streamed rows with class numbers as blocks for the solver: (embeddings float32 [n, D], codes)."""
+
+    def __init__(self, rows: EmbeddingRows, codes: Codes) -> None:
         self._rows, self._codes = rows, codes
 
-    def __iter__(self) -> Iterator[tuple[Floats, Rows]]:
+    def __iter__(self) -> Iterator[tuple[Floats, Codes]]:
         for embeddings, positions in self._rows:
             yield embeddings, self._codes[positions]
 
 
 def as_row_blocks(
-    embeddings: Embeddings, codes: Rows, weights: Floats | None
-) -> tuple[list[tuple[Floats, Rows]] | CodedRows, Floats | None]:
+    embeddings: Embeddings, codes: Codes, weights: Floats | None
+) -> tuple[list[tuple[Floats, Codes]] | CodedRows, Floats | None]:
     """Return embeddings and codes as row blocks for the solver, and weights [N] or None in the same order."""
     if isinstance(embeddings, np.ndarray):
         return [(embeddings, codes)], weights

@@ -77,8 +77,13 @@ def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
         The labelled rows in the order of their ids, so that a head does not depend on the order of the table.
 
     Raises:
-        InputError: No row has a label.
+        InputError: No row has a label, or labels are lists.
     """
+    if pa.types.is_list(table["label"].type):
+        raise InputError(
+            "The labels are lists; this takes one label an image.",
+            hint="Name a column of single labels with `label='COLUMN'`; frieze train and evaluate take lists, too.",
+        )
     labels = _shared_strings(table["label"].cast(pa.string()))
     rows = np.flatnonzero([label is not None for label in labels])
     if not len(rows):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,6 +25,8 @@ from frieze.core import (
     write_table_file,
 )
 from frieze.features import Features
+
+Mask = npt.NDArray[np.bool_]
 
 _COLUMNS = ("id", "prediction", "probability")
 
@@ -188,19 +191,25 @@ def predictions(head: Head, features: Features, extra: ExtraColumns) -> Generato
         if head.familiarity is not None:
             columns.append(pa.array(head.familiarity.of(embeddings), pa.float32()))
         if thresholds is not None:
-            columns.append(_name_sets(head.classes, probabilities, thresholds))
+            columns.append(to_lists(prediction_sets(probabilities, thresholds), probabilities, head.classes)[0])
         columns += [pa.array(of_class, pa.float32()) for of_class in probabilities.T]
         yield pa.Table.from_arrays(columns[: len(schema)], schema=schema)
 
 
-def _name_sets(classes: Strings, probabilities: Floats, thresholds: Floats) -> pa.Array:
-    """Return the names in the set of each row, the likeliest first."""
-    is_in = prediction_sets(probabilities, thresholds)
+def to_lists(is_in: Mask, probabilities: Floats, classes: Strings) -> tuple[pa.ListArray, pa.ListArray]:
+    """Return the names of the classes that are in the set of each row, the likeliest first, and their probabilities.
+
+    Args:
+        is_in: bool [n, C].
+        probabilities: float32 [n, C].
+        classes: Names [C].
+    """
     rows, codes = np.nonzero(is_in)
-    order = np.lexsort((-probabilities[rows, codes], rows))
-    ends = np.cumsum(is_in.sum(axis=1), dtype=np.int32)
-    names = pa.array(classes[codes[order]], pa.string())
-    return pa.ListArray.from_arrays(np.concatenate([np.zeros(1, np.int32), ends]), names)
+    codes = codes[np.lexsort((-probabilities[rows, codes], rows))]
+    ends = np.concatenate([np.zeros(1, np.int32), np.cumsum(is_in.sum(axis=1), dtype=np.int32)])
+    of_sets = pa.array(classes[codes], pa.string()), pa.array(probabilities[rows, codes], pa.float32())
+    names, values = (pa.ListArray.from_arrays(ends, column) for column in of_sets)
+    return names, values
 
 
 def prediction_columns(head: Head, probabilities: Floats) -> dict[str, pa.Array]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from frieze.classifiers.data.embedding_rows import Codes
 from frieze.classifiers.solver.lbfgs import TOLERANCE, minimise
 from frieze.classifiers.solver.losses import LOSSES, Loss, Positions
 from frieze.classifiers.solver.preconditioner import (
@@ -74,9 +75,11 @@ def fit_linear(
     Beside the data it takes a few [D, D], and about thirty [C, D] in float64.
 
     Args:
-        row_blocks: The rows, gone through once a step; `[(embeddings, codes)]` for what is in memory.
-        loss: `softmax` (the intercept is free) or `squared_hinge` (one class against the rest, the intercept penalised
-            as a weight). Two classes have two columns, the second the negative of the first.
+        row_blocks: The rows, gone through once a step; `[(embeddings, codes)]` for what is in memory. But for
+            `softmax`, rows of several classes have bool [n, C] in place of codes.
+        loss: `softmax` (the intercept is free), `squared_hinge` (one class against the rest, the intercept penalised
+            as a weight) or `logistic` (the same with a free intercept). Of codes, two classes have two columns, the
+            second the negative of the first.
         cost: scikit-learn's C, > 0: the weight of the loss against half the squared weights.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0, one a row.
@@ -110,7 +113,7 @@ def fit_path(
 
     Args:
         row_blocks: The rows.
-        loss: `softmax` or `squared_hinge`.
+        loss: `softmax`, `squared_hinge` or `logistic`.
         costs: In order, so that each starts near its solution: `np.geomspace(1e-2, 1e2, 10)`.
         n_classes: C, >= 2.
         weights: float32 [N], >= 0.
@@ -219,14 +222,16 @@ class _Problem:
 
     def _pass(self, weights: Floats, classes: Rows) -> tuple[Doubles, Doubles, Doubles]:
         """Compute loss, its derivative by the weights [c, D + 1], and curvature [c] in one pass over the rows."""
-        columns = np.full(self._n_classes, -1)
-        columns[classes] = np.arange(len(classes))
         losses, curvature, derivative = np.zeros(1), np.zeros(1), np.zeros(weights.shape)
 
-        def of_block(embeddings: Floats, codes: Rows, row_weights: Floats) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+        def of_block(
+            embeddings: Floats, codes: Codes, row_weights: Floats
+        ) -> tuple[Doubles, Doubles, Doubles, Doubles]:
             decisions = embeddings @ weights[:, :-1].T
             decisions += weights[:, -1]
-            block_loss, block_curvature = self.loss.of_block(decisions, _positions(columns[codes]), row_weights)
+            block_loss, block_curvature = self.loss.of_block(
+                decisions, _positions(codes, classes, self._n_classes), row_weights
+            )
             return block_loss, block_curvature, decisions.T @ embeddings, decisions.sum(axis=0)
 
         for block_loss, block_curvature, by_coef, by_intercept in map_blocks(
@@ -238,6 +243,13 @@ class _Problem:
         return losses, derivative, curvature
 
 
-def _positions(columns: Rows) -> Positions:
+def _positions(codes: Codes, classes: Rows, n_classes: int) -> Positions:
+    """Return where rows have some of the classes, by codes int64 [n] or bool [n, C]."""
+    if codes.ndim > 1:
+        rows, columns = np.nonzero(codes[:, classes])
+        return rows, columns
+    column_of = np.full(n_classes, -1)
+    column_of[classes] = np.arange(len(classes))
+    columns = column_of[codes]
     rows = np.flatnonzero(columns >= 0)
     return rows, columns[rows]

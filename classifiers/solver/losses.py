@@ -1,4 +1,4 @@
-"""Losses with derivative and curvature on blocks of rows: softmax (cross-entropy) and squared hinge."""
+"""Losses with derivative and curvature on blocks of rows: softmax (cross-entropy), squared hinge and logistic."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from frieze.classifiers.solver.row_blocks import Doubles
 from frieze.core import Floats, Rows
 
 Positions = tuple[Rows, Rows]
-"""Row and column numbers of the decision values of the right class, at most one a row; the rows ascend."""
+"""Row and column numbers of the decision values of right classes: of softmax one a row, the rows ascend."""
 OfBlock = Callable[[Floats, Positions, Floats], tuple[Doubles, Doubles]]
 
 
@@ -65,6 +65,29 @@ def squared_hinge(decisions: Floats, positions: Positions, weights: Floats) -> t
     return loss.astype(np.float64), curvature.astype(np.float64)
 
 
+def logistic(decisions: Floats, positions: Positions, weights: Floats) -> tuple[Doubles, Doubles]:
+    """Compute log(1 + exp(-y m)) of a block, one class against the rest; the derivative overwrites the decisions.
+
+    Args:
+        decisions: float32 [n, c], of some of the classes; overwritten by the derivative.
+        positions: Where y is 1; elsewhere it is -1.
+        weights: float32 [n].
+
+    Returns:
+        loss: float64 [c], summed over rows.
+        curvature: float64 [c], the sum of p (1 - p), the second derivative.
+    """
+    from scipy.special import expit
+
+    decisions[positions] *= -1
+    loss = weights @ np.logaddexp(0, decisions)
+    expit(decisions, out=decisions)
+    curvature = weights @ (decisions * (1 - decisions))
+    decisions[positions] *= -1
+    decisions *= weights[:, None]
+    return loss.astype(np.float64), curvature.astype(np.float64)
+
+
 @dataclasses.dataclass(frozen=True)
 class Loss:
     """One row of the table of losses.
@@ -87,5 +110,6 @@ LOSSES = {
     "softmax": Loss(softmax, is_joint=True, intercept_penalty=0, two_class_share=0.5),
     # Two columns are two problems, one the mirror of the other.
     "squared_hinge": Loss(squared_hinge, is_joint=False, intercept_penalty=1, two_class_share=1),
+    "logistic": Loss(logistic, is_joint=False, intercept_penalty=0, two_class_share=1),
 }
-"""Name -> loss, with the penalty of scikit-learn's LogisticRegression and LinearSVC."""
+"""Name -> loss, with the penalty of scikit-learn's LogisticRegression and LinearSVC; `logistic` is its OneVsRest."""

@@ -9,14 +9,15 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from frieze.core import Floats, Rows, count_cores, one_blas_thread
+from frieze.classifiers.data.embedding_rows import Codes
+from frieze.core import Floats, count_cores, one_blas_thread
 
 T = TypeVar("T")
 
 Doubles = npt.NDArray[np.float64]
 """float64, where sums of many rows must keep their digits."""
-RowBlocks = Iterable[tuple[Floats, Rows]]
-"""Blocks (embeddings float32 [n, D], codes int64 [n] in 0..C-1) that can be iterated many times, always in the same
+RowBlocks = Iterable[tuple[Floats, Codes]]
+"""Blocks (embeddings float32 [n, D], codes) that can be iterated many times, always in the same
 order; rows in memory are one block: `[(embeddings, codes)]`."""
 _BLOCK_ROWS = 1024  # large enough for the matrix product, small enough for [n, C] temporaries to stay in the cache
 _ROWS_PER_WIDTH = 2
@@ -24,7 +25,7 @@ _FEW_BLOCKS = 4
 _WAITING_PER_THREAD, _WAITING_BYTES = 2, 64 << 20
 
 
-def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tuple[Floats, Rows, Floats]]:
+def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tuple[Floats, Codes, Floats]]:
     """Yield all rows in blocks of at most 1024, in order.
 
     Args:
@@ -33,7 +34,7 @@ def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tupl
 
     Yields:
         embeddings: float32 [n, D]; a view of the block.
-        codes: int64 [n].
+        codes: Of these rows.
         weights: float32 [n].
 
     Raises:
@@ -53,7 +54,7 @@ def small_blocks(row_blocks: RowBlocks, weights: Floats | None) -> Iterator[tupl
 
 
 def map_blocks(
-    function: Callable[..., T], blocks: Iterator[tuple[Floats, Rows, Floats]], *, result_bytes: int = 0
+    function: Callable[..., T], blocks: Iterator[tuple[Floats, Codes, Floats]], *, result_bytes: int = 0
 ) -> Iterator[T]:
     """Call a function with each of the blocks, on all cores, and yield the results in order.
 

@@ -5,7 +5,7 @@ import functools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from frieze.classifiers.familiarity import Familiarity
 from frieze.classifiers.kinds.linear import LinearWeights, PipelineHead
 from frieze.classifiers.registry import HEADS, Classifier
 from frieze.classifiers.storage.head_json import (
+    MULTILABEL,
     NAME,
     RETRAIN,
     ZERO_SHOT,
@@ -80,7 +81,7 @@ class Head:
         self.path = path
         self.document = document
         self._load, self._weights = load, weights
-        self.familiarity = _read_familiarity(path, document)
+        self.familiarity = read_familiarity(path, document)
         self.spec = BackboneSpec.from_json(document["backbone"])
         if (path / BACKBONE_NAME).is_dir():  # the folder may have moved since it was written
             self.spec = dataclasses.replace(self.spec, handle=str(path))
@@ -112,11 +113,7 @@ class Head:
         Raises:
             MismatchError: The embeddings are of another width.
         """
-        if embeddings.ndim != 2 or embeddings.shape[1] != self.spec.dim:  # noqa: PLR2004 - [N, D]
-            raise MismatchError(
-                f"The embeddings have shape {list(embeddings.shape)}, the head takes [N, {self.spec.dim}].",
-                hint=_embed_with(self.spec),
-            )
+        check_width(embeddings, self.spec)
         if not len(embeddings):
             return np.empty((0, len(self.classes)), np.float32)
         predicts = self.classifier if self._weights is None else self._weights
@@ -211,6 +208,7 @@ def open_head(path: str | Path) -> Head:
 
     Raises:
         FeatureFileError: There is no head, or head.json or the model is broken, altered, or of a later version.
+        InputError: It predicts several labels an image.
     """
     path = Path(path).absolute()  # pyarrow takes a relative `a:b` for a URL
     return read_consistent(path / NAME, lambda: _open(path))
@@ -218,6 +216,11 @@ def open_head(path: str | Path) -> Head:
 
 def _open(path: Path) -> Head:
     document = read_head_json(path)
+    if document["kind"] == MULTILABEL:
+        raise InputError(
+            f"{path} predicts several labels an image; this takes a head of one label an image.",
+            hint="Use it with frieze predict, evaluate and info, or with frieze.open_multilabel_head in Python.",
+        )
     kind = HEADS[document["head"]]
     file = path / kind.file_name
     try:
@@ -243,7 +246,12 @@ def _read_weights(path: Path, document: dict[str, Any]) -> LinearWeights | None:
         raise broken_head_error(path / WEIGHTS_NAME, error) from error
 
 
-def _read_familiarity(path: Path, document: dict[str, Any]) -> Familiarity | None:
+def read_familiarity(path: Path, document: dict[str, Any]) -> Familiarity | None:
+    """Read how similar a head's held-out images are to its training images; None for a head without these.
+
+    Raises:
+        FeatureFileError: The file is altered or broken.
+    """
     if FAMILIARITY_NAME not in document.get("files", {}):
         return None
     check_head_file(path, FAMILIARITY_NAME)
@@ -253,7 +261,27 @@ def _read_familiarity(path: Path, document: dict[str, Any]) -> Familiarity | Non
         raise broken_head_error(path / FAMILIARITY_NAME, error) from error
 
 
-def check_backbone(head: Head, features: Features) -> None:
+def check_width(embeddings: Floats, spec: BackboneSpec) -> None:
+    """Check that embeddings are [N, D] of a head's backbone.
+
+    Raises:
+        MismatchError: They are not.
+    """
+    if embeddings.ndim != 2 or embeddings.shape[1] != spec.dim:  # noqa: PLR2004 - [N, D]
+        raise MismatchError(
+            f"The embeddings have shape {list(embeddings.shape)}, the head takes [N, {spec.dim}].",
+            hint=_embed_with(spec),
+        )
+
+
+class _OfBackbone(Protocol):
+    """A head of either kind."""
+
+    path: Path
+    spec: BackboneSpec
+
+
+def check_backbone(head: _OfBackbone, features: Features) -> None:
     """Check that a table has the backbone of a head.
 
     Raises:
@@ -273,7 +301,7 @@ def check_head(out: Path, *, force: bool) -> None:
         FeatureFileError: It can't be written, or holds something else.
     """
     check_writable(out, force=force)
-    check_holds_only(out, "head", "a head", is_part=lambda path: _is_part(out, path))
+    check_holds_only(out, ("head", MULTILABEL), "a head", is_part=lambda path: _is_part(out, path))
 
 
 def _is_part(out: Path, path: Path) -> bool:

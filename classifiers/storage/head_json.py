@@ -14,7 +14,13 @@ from frieze.features import Features
 
 
 def describe_head(
-    features: Features, figures: dict[str, Any], config: dict[str, Any], *, split: dict[str, Any], model: dict[str, Any]
+    features: Features,
+    figures: dict[str, Any],
+    config: dict[str, Any],
+    *,
+    split: dict[str, Any],
+    model: dict[str, Any],
+    kind: str = "head",
 ) -> dict[str, Any]:
     """Build the fields of head.json for a head of a table.
 
@@ -24,11 +30,12 @@ def describe_head(
         config: Options for retraining, the field `recipe`.
         split: The field `split`.
         model: The result of `write_model`.
+        kind: The field `kind`.
     """
     labels = {} if features.labels_from is None else {"labels": features.labels_from}
     return labels | {
         "contract": CONTRACT,
-        "kind": "head",
+        "kind": kind,
         "head": figures["head"],
         "backbone": features.spec.to_json(),
         "features": {"path": str(features.path.resolve()), "generation": features.manifest.generation},
@@ -91,6 +98,10 @@ CONTRACT = 1
 
 
 NAME = "head.json"
+
+
+MULTILABEL = "multilabel_head"
+"""Field `kind` of a head of several labels an image; earlier versions refuse it."""
 
 
 ZERO_SHOT = "zero_shot"
@@ -157,13 +168,13 @@ def check_head_file(path: Path, name: str) -> None:
 
 
 def read_head_json(path: TablePath) -> dict[str, Any]:
-    """Read and validate head.json in a head's folder.
+    """Read and validate head.json in a head's folder, of kind `head` or `MULTILABEL`.
 
     Raises:
         FeatureFileError: It is missing, broken, altered, or of a later version.
     """
     head_json = read_json(path / NAME, hint=_TRAIN)
-    if head_json.get("kind") != "head":
+    if head_json.get("kind") not in {"head", MULTILABEL}:
         raise FeatureFileError(f"{path / NAME} is of kind {head_json.get('kind')}, not head.", hint=_TRAIN)
     try:
         _check_schema(head_json, {"contract": int}, of="")

@@ -133,7 +133,7 @@ def fit_head(
     weights = balanced_weights(labels) if config.is_balanced else None
     options = FitOptions(weights, config.seed, config.network, n_rows=len(labels), groups=groups)
     needs_folds = len(kind.grid) > 1 or not kind.is_calibrated or config.precision is not None
-    folds = _folds(labels, groups, validation, config.seed) if needs_folds else []
+    folds = choose_folds(labels, groups, validation, config.seed) if needs_folds else []
     tuned = tune_head(kind, embeddings, labels, folds, options)
     if config.start is not None:
         pulled = dataclasses.replace(options, start=config.start)
@@ -199,7 +199,8 @@ def _check_streams(kind: type[Classifier], config: HeadConfig, embeddings: Embed
         )
 
 
-def _folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: int) -> Folds:
+def choose_folds(labels: Strings, groups: Rows | None, validation: Rows | None, seed: int) -> Folds:
+    """Return the folds of training rows [N]: one of the rows to validate on where there are any, else `make_folds`."""
     if validation is None or not len(validation):
         return make_folds(labels, groups, seed=seed)
     fitted = np.setdiff1d(np.arange(len(labels)), validation)

@@ -6,6 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from frieze.features import are_multilabel
+
 LABELS = "labels"
 """The stored column, and the common name of such a column in a source."""
 
@@ -59,6 +61,13 @@ def split_label_lists(table: pa.Table, chosen: Mapping[str, str]) -> tuple[pa.Ta
     single = pa.array([one[0] if one and len(one) == 1 else None for one in lists.to_pylist()], pa.string())
     table = table.drop_columns([name]).append_column(_ONLY, single).append_column(_LISTS, lists)
     return table, dict(chosen) | {"label": _ONLY}
+
+
+def find_label_lists(table: pa.Table) -> pa.ChunkedArray | None:
+    """Return the lists of `split_label_lists`; None where there are none, or each has exactly one item."""
+    if _LISTS not in table.column_names or not are_multilabel(table[_LISTS]):
+        return None
+    return table[_LISTS]
 
 
 def join_label_lists(table: pa.Table, names: Iterable[str] = ()) -> pa.Table:

@@ -33,7 +33,7 @@ def check_out(out: Path, *, force: bool) -> None:
     """
     core.check_free(out, replace=force)
     core.check_holds_only(
-        out, "export", "an exported model", is_part=lambda path: _FILES.fullmatch(path.as_posix()) is not None
+        out, ("export",), "an exported model", is_part=lambda path: _FILES.fullmatch(path.as_posix()) is not None
     )
 
 

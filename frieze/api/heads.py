@@ -46,6 +46,9 @@ def train(
 ) -> dict[str, Any]:
     """Train a head on stored features and measure it on held-out images.
 
+    Labels that are lists, one or several or none an image, train a one-vs-rest head with a threshold for each label;
+    `head` is `linear` or `svm` then.
+
     With `force`, an option that is None keeps the value stored in the head at `out`, where that is of the same table
     and not fine-tuned; else it has its default. An empty text restores the default.
 
@@ -77,8 +80,9 @@ def train(
         force: Replace an existing head, with the options that it was made with.
 
     Returns:
-        Accuracy with its 95 % interval, macro F1, calibration error, counts and seconds; options taken from the
-        existing head (`remembered`), and those that differ from it (`changed`).
+        Accuracy with its 95 % interval, macro F1, calibration error, counts and seconds; of lists mean average
+        precision with its interval in place of the accuracy; options taken from the existing head (`remembered`), and
+        those that differ from it (`changed`).
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
@@ -114,8 +118,9 @@ def _train(
     )
     split = frieze.classifiers.SplitConfig(options.test_size, options.seed, column=options.split, shots=options.shots)
     split = split_by_group(split, table, head_path, group=options.group)
+    trains = frieze.classifiers.train_multilabel if table.has_label_lists else frieze.classifiers.train_head
     with terminal.spinner("Training"):
-        document = frieze.classifiers.train_head(
+        document = trains(
             table,
             head_path,
             config=config,
@@ -255,4 +260,6 @@ def evaluate(
         with terminal.spinner("Ranking"):
             return {"features": str(head)} | frieze.classifiers.evaluate_retrieval(table) | label_info
     table, label_info = open_labelled_as(head, features, labels=labels, label=label)
-    return frieze.classifiers.evaluate_head(to_local_path(head), table) | label_info
+    is_multilabel = frieze.classifiers.is_multilabel(to_local_path(head))
+    evaluates = frieze.classifiers.evaluate_multilabel if is_multilabel else frieze.classifiers.evaluate_head
+    return evaluates(to_local_path(head), table) | label_info

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from frieze.api.folder_kinds import check_kind
 from frieze.api.paths import is_url, open_table, to_local_path
 from frieze.core import InputError, Strings
-from frieze.features import Features, to_text
+from frieze.features import Features, are_multilabel, to_text
 
 _HINT = (
     "Say where the labels of these images are: `label='COLUMN'` of the table, `labels='FILE'`,"
@@ -35,7 +35,8 @@ def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | N
         label: The column of labels, of the file where there is one, else of the table; None for the usual one.
 
     Returns:
-        table: All its rows; rows without a label in the column or file have None.
+        table: All its rows; rows without a label in the column or file have None. A column of lists, unless each has
+            exactly one label, is that of `Features.with_label_lists`.
         label_info: Fields of a command's document: `labels`, where they came from (None for the table's own),
             `unmatched_labels`, rows of the file that match no image (None without a file), and `label_notes`, warnings
             about how the file was read or matched.
@@ -85,7 +86,18 @@ def _with_column(table: Features, name: str) -> Features:
             f"{table.path} has no column {name}; there are: {', '.join(table.rows.column_names)}.",
             hint="Name one of these with `label`, or give a file of labels with `labels`.",
         )
-    return table.with_labels(_to_text(table.rows[name], name, str(table.path)), labels_from={"column": name})
+    column, labels_from = table.rows[name], {"column": name}
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return _with_lists(table, column, labels_from)
+    return table.with_labels(_to_text(column, name, str(table.path)), labels_from=labels_from)
+
+
+def _with_lists(table: Features, lists: pa.ChunkedArray, labels_from: dict[str, str]) -> Features:
+    """Return a table with lists of labels; with labels where each list has exactly one."""
+    texts = lists.cast(pa.list_(pa.string()))
+    if are_multilabel(texts):
+        return table.with_label_lists(texts, labels_from=labels_from)
+    return table.with_labels(pc.list_element(texts, 0).to_numpy(), labels_from=labels_from)
 
 
 def _to_text(column: pa.ChunkedArray, name: str, where: str) -> Strings:
@@ -106,8 +118,11 @@ def _with_file(table: Features, labels: str, label: str | None, **hint: Any) -> 
 
     file = frieze.embedder.read_labels(labels if is_url(labels) else to_local_path(labels), label=label, **hint)
     rows, n_unmatched, notes = file.find(table.rows["id"], of="table")
+    labels_from = {"file": file.uri, "column": file.label}
+    label_info = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": list(notes)}
+    if file.lists is not None:
+        return table.with_label_lists(file.lists.take(rows), labels_from=labels_from), label_info
     joined, notes_on_labels = file.over(table.rows["label"], rows)
     values = np.array(joined.to_pylist(), dtype=object)
-    labels_from = {"file": file.uri, "column": file.label}
-    label_info = {"labels": labels_from, "unmatched_labels": n_unmatched, "label_notes": [*notes, *notes_on_labels]}
+    label_info["label_notes"] = [*notes, *notes_on_labels]
     return table.with_labels(values, labels_from=labels_from), label_info

@@ -12,6 +12,7 @@ from frieze.api.paths import open_table, scratch_folder, to_local_or_bucket_path
 from frieze.api.result_tables import Predictions
 
 if TYPE_CHECKING:
+    from frieze.classifiers import ExtraColumns
     from frieze.embedder import JobOptions
 
 
@@ -85,12 +86,12 @@ def predict(
 
     Returns:
         A dict that turns into a data frame: `predictions` without `out`, a dict of id, prediction and probability a
-        row, with `familiarity`, its rank among the head's held-out images by similarity to the training images, in
-        (0, 1]; `rows` predicted, and `n_unfamiliar`, those with a familiarity below .05; with a confidence
-        `prediction_sets`, among others their `coverage` of held-out images and `mean_size`; images that `failed`;
-        `failures` lists these with stage and reason; what is not read of the source, `narrow_range`,
-        `first_of_several`, `colour_profiles`, `converted_profiles`, `unusable_profiles` and `white_by_transparency`,
-        as in `embed`.
+        row, of a head of several labels an image lists of those that reach their thresholds, the likeliest first; with
+        `familiarity`, its rank among the head's held-out images by similarity to the training images, in (0, 1]; `rows`
+        predicted, and `n_unfamiliar`, those with a familiarity below .05; with a confidence `prediction_sets`, among
+        others their `coverage` of held-out images and `mean_size`; images that `failed`; `failures` lists these with
+        stage and reason; what is not read of the source, `narrow_range`, `first_of_several`, `colour_profiles`,
+        `converted_profiles`, `unusable_profiles` and `white_by_transparency`, as in `embed`.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
@@ -101,8 +102,7 @@ def predict(
     head_path, out_path = to_local_path(head), None if out is None else to_local_path(out)
     check_kind(head_path, "head")
     extra = frieze.classifiers.ExtraColumns(scores, confidence)
-    if confidence is not None:
-        frieze.classifiers.open_head(head_path).held_out.check(confidence)
+    _check_options(head_path, confidence=confidence)
     if out_path is not None:
         frieze.classifiers.check_predictions(out_path, force=force)  # before the hours of embedding, not after
     if isinstance(source, str | Path) and folder_kind(to_local_or_bucket_path(source)) == "features":
@@ -110,7 +110,7 @@ def predict(
             message = f"{source} is embedded already, and each of its parts is predicted on one core."
             raise core.InputError(message, hint="Leave `cpus_per_worker` out.")
         table = open_table(source)
-        document = frieze.classifiers.predict_features(head_path, table, out_path, extra=extra, force=force, ray=ray)
+        document = _predict_table(head_path, table, out_path, extra, force=force, ray=ray)
         _note_unfamiliar(document)
         return Predictions(document)
     _note_parts(head_path)
@@ -122,9 +122,38 @@ def predict(
     with scratch_folder(out_path) as folder:
         image_info = _embed_for(head, source, folder, options, command=command)
         table = open_table(folder)
-        document = frieze.classifiers.predict_features(head_path, table, out_path, extra=extra, force=force)
+        document = _predict_table(head_path, table, out_path, extra, force=force)
         _note_unfamiliar(document)
         return Predictions(document | image_info | {"failures": list_failures(folder)})
+
+
+def _check_options(head: Path, *, confidence: float | None) -> None:
+    """Check that a head can predict sets of a confidence, before the hours of embedding."""
+    import frieze.classifiers
+
+    if confidence is None:
+        return
+    if frieze.classifiers.is_multilabel(head):
+        raise core.InputError(
+            f"{head} predicts several labels an image, by a threshold each; sets of a confidence hold one.",
+            hint="Leave `confidence` out; `scores=True` gives the probability of each label.",
+        )
+    frieze.classifiers.open_head(head).held_out.check(confidence)
+
+
+def _predict_table(
+    head: Path, table: stored.Features, out: Path | None, extra: "ExtraColumns", *, force: bool, ray: str | None = None
+) -> dict[str, Any]:
+    """Predict the rows of a table with a head of one label an image, or of several."""
+    import frieze.classifiers
+
+    if not frieze.classifiers.is_multilabel(head):
+        return frieze.classifiers.predict_features(head, table, out, extra=extra, force=force, ray=ray)
+    if ray is not None:
+        raise core.InputError(
+            f"{head} predicts several labels an image, a million in seconds in one process.", hint="Leave `ray` out."
+        )
+    return frieze.classifiers.predict_multilabel(head, table, out, scores=extra.scores, force=force)
 
 
 def _note_unfamiliar(document: dict[str, Any]) -> None:
@@ -154,7 +183,7 @@ def _embed_for(head: str | Path, source: Any, folder: Path, options: "JobOptions
     import frieze.classifiers
     import frieze.embedder
 
-    spec = frieze.classifiers.open_head(to_local_path(head)).spec
+    spec = frieze.classifiers.open_any_head(to_local_path(head)).spec
     stored.check_can_embed(
         spec, where=str(head), hint=f"Import their vectors together with the old ones, train again, then: {command}"
     )

@@ -67,7 +67,7 @@ def _verify_head(path: Path) -> dict[str, Any]:
     import frieze.classifiers
 
     try:
-        opened = frieze.classifiers.open_head(path)
+        opened = frieze.classifiers.open_any_head(path)
         frieze.classifiers.read_split(path)
     except FeatureFileError as error:
         return {"problems": [_problem("files", path, error.message, error.hint)]}

@@ -9,7 +9,8 @@ Document = Mapping[str, Any]
 
 
 def _train(document: Document) -> Iterator[str]:
-    n_classes = counted(len(document["classes"]), "class", "classes")
+    nouns = ("label", "labels") if document.get("multilabel") else ("class", "classes")
+    n_classes = counted(len(document["classes"]), *nouns)
     setting = "".join(f", {name} = {value}" for name, value in (document.get("setting") or {}).items())
     n_train = counted(document["n_train"], "image")
     yield f"{document['head']} head for {n_classes}, trained on {n_train}{setting}."
@@ -36,6 +37,9 @@ def _label(document: Document) -> Iterator[str]:
 
 
 def _figures(document: Document) -> Iterator[str]:
+    if document.get("multilabel"):
+        yield from _figures_of_several(document)
+        return
     low, high = document["confidence_interval"]
     images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
     of_groups, over = _groups(document)
@@ -44,6 +48,23 @@ def _figures(document: Document) -> Iterator[str]:
         f"Always the most frequent class: {document['baseline_accuracy']:.3f}. Macro F1 {document['macro_f1']:.3f},"
         f" expected calibration error {document['expected_calibration_error']:.3f}."
     )
+
+
+def _figures_of_several(document: Document) -> Iterator[str]:
+    """Yield the figures of a head of several labels an image."""
+    low, high = document["map_interval"]
+    images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
+    of_groups, over = _groups(document)
+    yield f"mAP {document['map']:.3f} on {images}{of_groups} (95 % interval{over} {low:.3f} to {high:.3f})."
+    yield (
+        f"In a random order: {document['baseline_map']:.3f}. Macro F1 {document['macro_f1']:.3f}, micro F1"
+        f" {document['micro_f1']:.3f}; all labels right of {format_percent(document['exact_match'])}."
+    )
+    weakest = sorted(
+        (one for one in document.get("per_class", []) if one["n_test"]), key=lambda one: one["average_precision"]
+    )[:_FEW_CLASSES]
+    if len(weakest) == _FEW_CLASSES:
+        yield f"Lowest: {', '.join('{class} {average_precision:.3f}'.format(**one) for one in weakest)}."
 
 
 def _groups(document: Document) -> tuple[str, str]:
@@ -67,7 +88,7 @@ def _abstention(abstain: Document | None) -> Iterator[str]:
 
 
 def _evaluate(document: Document) -> Iterator[str]:
-    if "map" in document:
+    if "n_queries" in document:
         yield from _retrieval(document)
         return
     yield from _figures(document)

@@ -309,6 +309,8 @@ def warn_of_baseline(document: dict[str, Any]) -> None:
     """Print a note where the accuracy is no better than always guessing the most frequent class."""
     from frieze import terminal
 
+    if document.get("multilabel"):
+        return
     accuracy, baseline = document["accuracy"], document["baseline_accuracy"]
     if baseline >= _MOST_OF_ONE_CLASS or accuracy <= baseline:
         terminal.show_note(

@@ -195,7 +195,9 @@ def _info_of_head(document: Document) -> Iterator[str]:
     scores, split = document["scores"], document["split"]
     yield f"{document['path']}: {document['head']} head of {document['features']['path']}."
     yield f"{counted(len(document['classes']), 'class', 'classes')}: {shorten(document['classes'])}."
-    if scores["accuracy"] is None:
+    if document.get("multilabel"):
+        yield f"Several labels an image: mAP {scores['map']:.3f} on {counted(split['n_test'], 'held-out image')}."
+    elif scores["accuracy"] is None:
         yield "Made of class names in words, and not measured."
     else:
         yield f"Accuracy {scores['accuracy']:.3f} on {counted(split['n_test'], 'held-out image')}."

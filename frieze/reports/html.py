@@ -214,7 +214,10 @@ def _head(folder: Path) -> dict[str, Any]:
 
 def _head_figures(report: dict[str, Any]) -> dict[str, Any]:
     images = f"{counted(report['n_test'], 'held-out image')}{_of_groups(report)}"
+    if report.get("multilabel"):
+        return _multilabel_figures(report, images)
     return {
+        "multilabel": False,
         "name": report["head"],
         "accuracy": f"{report['accuracy']:.1%}",
         "held_out": f"{images} (95 % interval {_interval(report)})",
@@ -227,6 +230,31 @@ def _head_figures(report: dict[str, Any]) -> dict[str, Any]:
         "confusion": _confusion(report),
         "mistakes": _mistakes(report),
     }
+
+
+def _multilabel_figures(report: dict[str, Any], images: str) -> dict[str, Any]:
+    """Return the figures of a head of several labels an image."""
+    low, high = report["map_interval"]
+    names = ("average_precision", "threshold", "precision", "recall", "f1")
+    return {
+        "multilabel": True,
+        "name": report["head"],
+        "map": f"{report['map']:.3f}",
+        "held_out": f"{images} (95 % interval {low:.3f} to {high:.3f})",
+        "figures": {name: f"{report[name]:.3f}" for name in ("macro_f1", "micro_f1", "baseline_map")},
+        "trained_on": counted(report["n_train"], "image"),
+        "remarks": _remarks(report),
+        "classes": [
+            [one["class"], *("" if one[name] is None else f"{one[name]:.3f}" for name in names), one["n_test"]]
+            for one in report["per_class"]
+        ],
+        "mistakes": [draw_figure(one["uri"], _name_mistake(one)) for one in report["mistakes"]],
+    }
+
+
+def _name_mistake(mistake: dict[str, Any]) -> str:
+    labelled = "not labelled" if mistake["is_predicted"] else "labelled"
+    return f"{labelled} {mistake['label']} ({mistake['probability']:.0%}): {mistake['id']}"
 
 
 def _of_groups(report: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from frieze.core import InputError, is_remote
 from frieze.embedder.sources.base import Source, SourceOptions
 from frieze.embedder.sources.files import open_uri, stat_uri, to_uri
-from frieze.embedder.sources.label_lists import LABELS, join_label_lists, split_label_lists
+from frieze.embedder.sources.label_lists import LABELS, find_label_lists, join_label_lists, split_label_lists
 from frieze.embedder.sources.tables.column_names import ID, LABEL, PATH, choose_column
 from frieze.embedder.sources.tables.infer_types import infer_types, replace_missing
 from frieze.embedder.sources.tables.manifest import split_columns
@@ -51,6 +51,7 @@ class LabelFile:
         columns: The other columns [n] if they were read, under their stored names.
         hint: Hint for a file that does not match the images.
         notes: Sentences about rows that are read in a way the user may not expect.
+        lists: Lists of texts [n] where images have several labels, none included; None where each has one or is null.
         is_over: Whether images without a label here keep the one that they have.
     """
 
@@ -61,6 +62,7 @@ class LabelFile:
     columns: pa.Table
     hint: str
     notes: tuple[str, ...] = ()
+    lists: pa.ChunkedArray | None = None
     is_over: bool = False
 
     def over(self, labels: pa.ChunkedArray, at: pa.ChunkedArray) -> tuple[pa.ChunkedArray, tuple[str, ...]]:
@@ -173,6 +175,7 @@ def read_labels(
         table = infer_types(table, [name for name in table.column_names if name not in chosen])
     check_ids(table[columns["id"]], uri, hint=_REPEATED_HINT)
     table = table.filter(table[columns["id"]].is_valid())
+    lists = find_label_lists(table)
     texts, notes = replace_missing(table[columns["label"]], uri)
     return LabelFile(
         uri,
@@ -182,6 +185,7 @@ def read_labels(
         join_label_lists(split_columns(table, columns)),
         hint,
         (*read_notes(uri), *notes),
+        lists,
         is_over=label_name == "label" and _is_over(uri),
     )
 

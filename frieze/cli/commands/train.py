@@ -67,6 +67,8 @@ _KERNELS = ("linear", "rbf")
 def train(*, as_json: bool, verbose: bool, **parameters: Any) -> None:
     """Train a head on labelled images of the table FEATURES and measure it on held-out ones.
 
+    Lists of labels, as in a column of tags, train a head of several labels an image.
+
     With --force, omitted options keep the values of the head at OUT ('' restores the default).
     """
     from frieze import terminal

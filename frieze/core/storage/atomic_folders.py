@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from frieze.core.errors import FeatureFileError
@@ -36,12 +36,12 @@ def check_free(path: Path, *, replace: bool, name: str = "out") -> None:
         raise FeatureFileError(f"{path} already exists.", hint=f"Use another `{name}`, or `force=True` to replace it.")
 
 
-def check_holds_only(folder: Path, kind: str, what: str, *, is_part: Callable[[Path], bool]) -> None:
+def check_holds_only(folder: Path, kinds: Sequence[str], what: str, *, is_part: Callable[[Path], bool]) -> None:
     """Check that a folder that is to be replaced is one of ours, and holds nothing else.
 
     Args:
         folder: The folder; nothing is checked where there is none.
-        kind: The kind of folder, `head` or `export`, that its file `KIND.json` states.
+        kinds: The kinds of folder, one of which its JSON file states; that file is named after the first.
         what: The kind in a message: `a head`.
         is_part: Whether a path in the folder, relative to it, belongs to that kind.
 
@@ -50,7 +50,7 @@ def check_holds_only(folder: Path, kind: str, what: str, *, is_part: Callable[[P
     """
     if not folder.exists():
         return
-    if not _is_of_kind(folder, kind):
+    if not _is_of_kind(folder, kinds):
         raise FeatureFileError(
             f"{folder} already exists and is not {what}.", hint=f"Use another `out`: `force=True` replaces only {what}."
         )
@@ -62,9 +62,9 @@ def check_holds_only(folder: Path, kind: str, what: str, *, is_part: Callable[[P
         )
 
 
-def _is_of_kind(folder: Path, kind: str) -> bool:
+def _is_of_kind(folder: Path, kinds: Sequence[str]) -> bool:
     try:
-        return read_json(folder / f"{kind}.json", hint="").get("kind") == kind
+        return read_json(folder / f"{kinds[0]}.json", hint="").get("kind") in kinds
     except FeatureFileError:
         return False
 

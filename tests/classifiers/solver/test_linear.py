@@ -7,8 +7,9 @@ from scipy.special import log_softmax
 
 from frieze.classifiers.solver import linear as solver
 from frieze.classifiers.solver.linear import PathOptions, Solution, fit_linear, fit_path
-from frieze.classifiers.solver.losses import LOSSES
 
+LOSSES = ("softmax", "squared_hinge")
+"""Of one class a row; those of several are tested at the end."""
 COSTS = [1e-3, 0.1, 1, 30, 1e4]
 
 
@@ -304,3 +305,29 @@ def test_ended_classes_are_left_alone(monkeypatch):
     monkeypatch.setattr(solver._Problem, "_pass", count)
     fit_linear([draw(5)], "squared_hinge", cost=100.0, n_classes=5)
     assert (sizes[0], sizes[-1] < 5) == (5, True)
+
+
+@pytest.mark.parametrize("n", [60, 400])
+@pytest.mark.parametrize("loss", ["logistic", "squared_hinge"])
+def test_rows_of_several_classes(loss, n):
+    """Each column of a matrix of classes is scikit-learn's model of that class against the rest."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    embeddings, _ = draw(3, n=n, dim=80)
+    generator = np.random.default_rng(1)
+    has_class = embeddings @ generator.normal(size=(80, 5)) + 0.3 * generator.normal(size=(n, 5)) > 0.8
+    actual = fit_linear([(embeddings, has_class)], loss, cost=10, n_classes=5)
+    decisions = embeddings @ actual.coef.T + actual.intercept
+    for column in range(5):
+        models = {"logistic": LogisticRegression(C=10, tol=1e-7, max_iter=10_000), "squared_hinge": LinearSVC(C=10)}
+        expected = models[loss].fit(embeddings, has_class[:, column]).decision_function(embeddings)
+        assert decisions[:, column] == pytest.approx(expected, abs=0.02 * float(expected.std()))
+
+
+def test_codes_and_their_matrix_are_the_same_classes():
+    """Rows of one class are fitted alike by their codes and by a matrix of them."""
+    embeddings, codes = draw(4)
+    by_codes = fit_linear([(embeddings, codes)], "squared_hinge", cost=1, n_classes=4)
+    by_matrix = fit_linear([(embeddings, np.eye(4, dtype=bool)[codes])], "squared_hinge", cost=1, n_classes=4)
+    assert by_matrix.coef == pytest.approx(by_codes.coef)

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
         "year": pa.array(np.where(KINDS == "old", 1900, 2020)),
         "gap": pa.array([np.nan, *np.where(KINDS == "old", 0.5, 2)[1:]]),
         "blank": ["", *KINDS[1:]],
-        "pair": [[1, 2]] * 80,
+        "pair": [{"first": 1}] * 80,
         "shot": [row // 8 for row in range(80)],
         "lost": pa.nulls(80, pa.string()),
     }
@@ -139,7 +139,7 @@ def test_a_file_matched_by_name(folder, run, run_json, tmp_path):
 
 REFUSED = {
     ("--label", "nosuch"): "a.features has no column nosuch; there are: id, uri, label,",
-    ("--label", "pair"): "The column pair is of type list",
+    ("--label", "pair"): "The column pair is of type struct",
     ("--label", "lost"): "None of the 80 rows has a label.",
     ("--labels", "nosuch.csv"): "nosuch.csv can't be read: No such file or directory",
     ("--labels", "folder"): "--labels is {}/folder, which is no table of labels.",

@@ -1,0 +1,154 @@
+"""Fit a one-vs-rest head: choose C on folds, fit all training rows, calibrate each label, choose its threshold."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from frieze.classifiers.data.embedding_rows import EmbeddingRows, Embeddings, as_row_blocks, map_rows
+from frieze.classifiers.data.folds import Folds
+from frieze.classifiers.kinds.linear import LinearHead, SvmHead
+from frieze.classifiers.multilabel.calibration import choose_thresholds, fit_sigmoid
+from frieze.classifiers.multilabel.examples import Mask
+from frieze.classifiers.multilabel.metrics import average_precisions
+from frieze.classifiers.multilabel.one_vs_rest import OneVsRest, sigmoid
+from frieze.classifiers.solver.linear import Solution, fit_path
+from frieze.core import Floats, Rows, evenly_spaced
+
+LOSSES = {"linear": "logistic", "svm": "squared_hinge"}
+"""Kind of head -> loss of each label against the rest."""
+_KINDS: dict[str, type[LinearHead | SvmHead]] = {"linear": LinearHead, "svm": SvmHead}
+_SAMPLED = 10_000  # of more rows, as many are enough to choose C on
+_EVEN = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedHead:
+    """A head and how it was fitted.
+
+    Attributes:
+        head: The head.
+        cost: The C that was chosen.
+        tried: Mean average precision of held-out rows by C; empty without folds.
+        is_calibrated: bool [C], of which labels folds calibrated the probabilities.
+        fit_seconds: Duration of the last fit.
+        converged: Whether it converged before the limit on its steps.
+    """
+
+    head: OneVsRest
+    cost: float
+    tried: dict[float, float]
+    is_calibrated: Mask
+    fit_seconds: float
+    converged: bool
+
+
+def fit_one_vs_rest(kind: str, embeddings: Embeddings, has_label: Mask, folds: Folds) -> FittedHead:
+    """Fit a head of several labels an image.
+
+    Args:
+        kind: A key of `LOSSES`.
+        embeddings: float32 [N, D] of unit length.
+        has_label: bool [N, C], each label on one row or more, and not on all.
+        folds: Pairs of rows to fit on and to hold out; without any, C is the default and nothing is calibrated.
+    """
+    folds = [fold for fold in folds if has_label[fold[1]][:, are_learnable(has_label[fold[0]])].any()]
+    trials = [_try_costs(kind, embeddings, has_label, fold) for fold in folds]
+    tried = {
+        cost: float(np.mean([trial.scores[cost] for trial in trials])) for cost in (trials[0].scores if trials else ())
+    }
+    cost = max(tried, key=lambda value: tried[value]) if tried else _KINDS[kind].default
+    started = time.perf_counter()
+    solution = next(_fit(kind, embeddings, has_label, [cost]))
+    fit_seconds = time.perf_counter() - started
+    head = OneVsRest(solution.coef, solution.intercept, np.full(len(solution.coef), _EVEN, np.float32))
+    is_calibrated: Mask = np.zeros(len(solution.coef), bool)
+    if folds:
+        held_out = np.concatenate([held for _, held in folds])
+        of_folds = [_decide_held(kind, embeddings, has_label, *both, cost) for both in zip(folds, trials, strict=True)]
+        head, is_calibrated = _calibrated(head, np.concatenate(of_folds), has_label[held_out])
+    return FittedHead(head, cost, tried, is_calibrated, fit_seconds, solution.converged)
+
+
+def _fit(kind: str, embeddings: Embeddings, has_label: Mask, costs: Sequence[float]) -> Iterator[Solution]:
+    row_blocks, _ = as_row_blocks(embeddings, has_label, None)
+    return fit_path(row_blocks, LOSSES[kind], costs=costs, n_classes=has_label.shape[1])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trials:
+    """One fold's heads.
+
+    Attributes:
+        is_known: bool [C], which labels some of its rows have and others have not.
+        scores: Mean average precision of its held-out rows by C.
+        solutions: Heads of those labels by C; empty where they were fitted on a sample.
+    """
+
+    is_known: Mask
+    scores: dict[float, float]
+    solutions: dict[float, Solution]
+
+
+def _try_costs(kind: str, embeddings: Embeddings, has_label: Mask, fold: tuple[Rows, Rows]) -> _Trials:
+    """Fit a head for each C, the simplest first, on a sample where the rows are many."""
+    (fitted, judged), grid = (evenly_spaced(rows, _SAMPLED) for rows in fold), _KINDS[kind].grid
+    is_known = are_learnable(has_label[fitted])
+    held_out, given = _read(embeddings[judged]), has_label[np.ix_(judged, is_known)]
+    scores, solutions = {}, {}
+    fits = _fit(kind, _read(embeddings[fitted]), has_label[np.ix_(fitted, is_known)], grid)
+    for cost, solution in zip(grid, fits, strict=True):
+        precisions = average_precisions(_decide(solution, held_out), given)
+        scores[cost], solutions[cost] = float(np.nanmean(precisions)), solution
+    return _Trials(is_known, scores, solutions if len(fitted) == len(fold[0]) else {})
+
+
+def _read(embeddings: Embeddings) -> Floats:
+    return embeddings.read() if isinstance(embeddings, EmbeddingRows) else embeddings
+
+
+def are_learnable(has_label: Mask) -> Mask:
+    """Return which labels some rows have, and others have not, bool [C]."""
+    counts = np.count_nonzero(has_label, axis=0)
+    learnable: Mask = (counts > 0) & (counts < len(has_label))
+    return learnable
+
+
+def _decide(solution: Solution, embeddings: Embeddings) -> Floats:
+    return map_rows(lambda rows: rows @ solution.coef.T + solution.intercept, embeddings)
+
+
+def _decide_held(
+    kind: str, embeddings: Embeddings, has_label: Mask, fold: tuple[Rows, Rows], trials: _Trials, cost: float
+) -> Floats:
+    """Return the decisions [n, C] of a fold's held-out rows; NaN for labels that it can't be fitted on."""
+    train, held = fold
+    is_known, solution = trials.is_known, trials.solutions.get(cost)
+    if solution is None:
+        is_known = are_learnable(has_label[train])
+        solution = next(_fit(kind, embeddings[train], has_label[np.ix_(train, is_known)], [cost]))
+    decisions = np.full((len(held), has_label.shape[1]), np.nan, np.float32)
+    decisions[:, is_known] = _decide(solution, embeddings[held])
+    return decisions
+
+
+def _calibrated(head: OneVsRest, decisions: Floats, has_label: Mask) -> tuple[OneVsRest, Mask]:
+    """Return a head whose logits are calibrated on held-out decisions, with thresholds; and which labels are.
+
+    A label that no fold could be fitted on keeps its logits.
+    """
+    is_known = np.isfinite(decisions)
+    is_calibrated: Mask = np.count_nonzero(is_known, axis=0) > 0
+    lines = np.tile(np.array([1, 0], np.float32), (len(is_calibrated), 1))
+    for code in np.flatnonzero(is_calibrated).tolist():
+        rows = is_known[:, code]
+        lines[code] = fit_sigmoid(decisions[rows, code], has_label[rows, code])
+    slopes, intercepts = lines.T
+    probabilities = np.where(is_known, sigmoid(slopes * np.nan_to_num(decisions) + intercepts), 0)
+    calibrated = OneVsRest(
+        slopes[:, None] * head.coef,
+        slopes * head.intercept + intercepts,
+        choose_thresholds(probabilities, has_label & is_known),
+    )
+    return calibrated, is_calibrated

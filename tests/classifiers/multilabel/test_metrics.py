@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, label_ranking_average_precision_score
+
+from frieze.classifiers.multilabel.metrics import average_precisions, report_labels, score_labels
+
+
+def draw(n=200, n_classes=4, *, seed=0, digits=9):
+    """Draw probabilities that are right more often than not; few digits make many of them equal."""
+    generator = np.random.default_rng(seed)
+    has_label = generator.random((n, n_classes)) < [0.5, 0.3, 0.1, 0.02][:n_classes]
+    probabilities = np.clip(0.4 * has_label + 0.6 * generator.random((n, n_classes)), 0, 1).round(digits)
+    return probabilities.astype("f4"), has_label
+
+
+@pytest.mark.parametrize("digits", [9, 1])
+@pytest.mark.parametrize("is_weighted", [False, True])
+def test_average_precisions_are_scikit_learns(digits, is_weighted):
+    """Each label's average precision is scikit-learn's, with equal scores and with weights of rows."""
+    probabilities, has_label = draw(digits=digits)
+    weights = np.random.default_rng(1).integers(0, 4, len(has_label)).astype(float) if is_weighted else None
+    expected = average_precision_score(has_label, probabilities, average=None, sample_weight=weights)
+    assert average_precisions(probabilities, has_label, weights) == pytest.approx(expected)
+
+
+def test_scores_are_scikit_learns():
+    """MAP over labels that occur, ranking, micro and macro figures are scikit-learn's."""
+    probabilities, has_label = draw()
+    has_label[:, 3] = False
+    thresholds = np.array([0.5, 0.6, 0.7, 0.5], "f4")
+    actual = score_labels(probabilities, thresholds, has_label, None)
+    predicted, has_any = probabilities >= thresholds, has_label.any(axis=1)
+    expected = {
+        "map": average_precision_score(has_label[:, :3], probabilities[:, :3]),
+        "micro_average_precision": average_precision_score(has_label, probabilities, average="micro"),
+        "label_ranking_average_precision": label_ranking_average_precision_score(
+            has_label[has_any], probabilities[has_any]
+        ),
+        "macro_f1": f1_score(has_label[:, :3], predicted[:, :3], average="macro"),
+        "micro_f1": f1_score(has_label, predicted, average="micro"),
+        "exact_match": (predicted == has_label).all(axis=1).mean(),
+        "baseline_map": has_label[:, :3].mean(),
+    }
+    assert {name: actual[name] for name in expected} == pytest.approx(expected)
+    assert (actual["interval_over"], actual["n_test_groups"]) == ("images", None)
+
+
+def test_the_interval_holds_the_figure_of_all_images():
+    """Of ten samples of 200 of 5,000 images nine or more have an interval that holds the figure of all."""
+    probabilities, has_label = draw(5_000, 3)
+    whole = score_labels(probabilities, np.full(3, 0.5, "f4"), has_label, None)["map"]
+    holds = 0
+    for sample in np.random.default_rng(0).permutation(5_000)[:2_000].reshape(10, 200):
+        low, high = score_labels(probabilities[sample], np.full(3, 0.5, "f4"), has_label[sample], None)["map_interval"]
+        holds += low <= whole <= high
+    assert holds >= 9
+
+
+def test_groups_make_the_interval_wider():
+    """Ten copies of each image tell no more than the images: the interval over groups is that of the images."""
+    probabilities, has_label = draw()
+    thresholds = np.full(4, 0.5, "f4")
+    low, high = score_labels(probabilities, thresholds, has_label, None)["map_interval"]
+    tenfold = np.repeat(probabilities, 10, axis=0), np.repeat(has_label, 10, axis=0)
+    grouped = score_labels(tenfold[0], thresholds, tenfold[1], np.repeat(np.arange(200), 10))
+    assert (grouped["interval_over"], grouped["n_test_groups"]) == ("groups", 200)
+    assert grouped["map_interval"] == pytest.approx([low, high], abs=0.01)
+
+
+def test_the_surest_mistakes_come_first(listed):
+    """A mistake names its label, whether it is predicted, and the probability; right pairs are none."""
+    from frieze.classifiers.multilabel.examples import multilabel_rows
+
+    labelled = multilabel_rows(listed().rows)
+    probabilities = labelled.has_label.astype("f4")
+    row = int(np.flatnonzero(labelled.has_label[:, 0])[0])
+    other = int(np.flatnonzero(~labelled.has_label[:, 1])[0])
+    probabilities[row, 0], probabilities[other, 1] = 0.1, 0.6
+    report = report_labels(probabilities, np.full(3, 0.5, "f4"), labelled)
+    assert [(one["id"], one["label"], one["is_predicted"]) for one in report["mistakes"]] == [
+        (labelled.examples.ids[row], "cat", False),
+        (labelled.examples.ids[other], "dog", True),
+    ]
+    assert [one["n_test"] for one in report["per_class"]] == labelled.has_label.sum(axis=0).tolist()
