@@ -4,6 +4,7 @@ import { ask, askUntilThere, takeToken } from "./api.js";
 import * as dom from "./dom.js";
 import * as classes from "./classes.js";
 import * as duplicates from "./duplicates.js";
+import * as help from "./help.js";
 import * as map from "./map.js";
 import * as mistakes from "./mistakes.js";
 import * as search from "./search.js";
@@ -46,7 +47,8 @@ try {
   duplicates.begin();
   mistakes.begin();
   tiles.begin({ open: viewer.open, like: search.like });
-  viewer.begin({ like: search.like });
+  help.begin();
+  viewer.begin({ like: search.like, search: search.upload });
   document.addEventListener("keydown", tiles.onKey);
   const shown = { ...dom, tile: (id, lines) => tiles.imageTile(id, lines) };
   map.begin({ dom: shown, load: (method) => askUntilThere(`/map?method=${method}`), like: (id) => viewer.openList([id]) });

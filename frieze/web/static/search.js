@@ -102,7 +102,7 @@ export function like(id) {
   scrollTo(0, 0);
 }
 
-function upload(file) {
+export function upload(file) {
   if (file) go({ file: uploads.push(file) - 1 });
 }
 
@@ -139,6 +139,7 @@ function showNone(problem) {
 function offerCopies(text) {
   found = text;
   get("copies").hidden = found === null;
+  get("copy-command").hidden = query?.file?.name.startsWith("part of ") ?? false; // it is no file of the folder
   get("copy-command").title = query?.file ? "To be run in the folder of the image" : "";
 }
 

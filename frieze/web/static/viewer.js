@@ -6,11 +6,12 @@ import { growthOf, rangeOf } from "./pages.js";
 import { gridOf, tilesOf } from "./tiles.js";
 import * as facts from "./viewer_facts.js";
 import * as labels from "./viewer_labels.js";
+import { Part } from "./viewer_part.js";
 import { Zoom } from "./zoom.js";
 
 const KEYS = {
   ArrowRight: () => step(1), ArrowLeft: () => step(-1), "+": () => zoom.by(1.4), "=": () => zoom.by(1.4), "-": () => zoom.by(1 / 1.4), 0: () => zoom.fit(),
-  m: more, w: showWhole,
+  m: more, w: showWhole, p: togglePart,
 };
 const PANS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -20,21 +21,25 @@ let after = null; // what is done once the viewer is closed
 let isClosing = false;
 let isWhole = false; // a part of an image is shown in its image, outlined
 let zoom;
+let part; // the box whose pixels are searched for
 let like;
+let search;
 let original = ""; // the image whose file is shown, or is being loaded
 
 const here = () => trail.at(-1);
 const shownId = () => here().ids[here().place];
 
 export function begin(calls) {
-  like = calls.like;
+  ({ like, search } = calls);
   const dialog = get("viewer");
   zoom = new Zoom(get("viewer-stage"), get("viewer-image"), { onZoom: tellZoom, onSwipe: step });
+  part = new Part(get("viewer-stage"), zoom, { onChange: tellPart });
   get("viewer-image").addEventListener("load", () => zoom.draw());
   get("viewer-image").addEventListener("error", () => say({ detail: `${shownId()} cannot be shown.` }));
   dialog.addEventListener("keydown", press);
-  dialog.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
+  dialog.addEventListener("cancel", (event) => { event.preventDefault(); if (part.isOn) part.stop(); else close(); });
   get("viewer-close").addEventListener("click", () => close());
+  get("viewer-search-part").addEventListener("click", searchPart);
   for (const button of dialog.querySelectorAll("[data-key]")) button.addEventListener("click", KEYS[button.dataset.key]);
   window.addEventListener("popstate", (event) => comeBack(event.state?.viewer));
   if (history.state?.viewer !== undefined) history.replaceState(null, ""); // of a page that was loaded again
@@ -72,7 +77,7 @@ function comeBack(depth) {
 function hide() {
   const [{ ids, place, grid }] = trail;
   get("viewer").close();
-  get("viewer-image").src = "data:,";
+  get("viewer-image").removeAttribute("src");
   isClosing = false;
   const tile = grid?.isConnected && tilesOf(grid).find(({ title }) => title === ids[place]);
   if (tile) tile.focus();
@@ -92,6 +97,7 @@ function show() {
   const dialog = get("viewer");
   if (!dialog.open) dialog.showModal();
   say(null);
+  part.stop();
   const id = shownId();
   isWhole &&= isPart(id);
   get("viewer-title").textContent = id;
@@ -125,6 +131,7 @@ function tellPlace() {
 }
 
 function tellZoom(share) {
+  part?.draw();
   const isFit = zoom ? zoom.scale === 1 : true;
   get("viewer-zoom").textContent = get("viewer-image").naturalWidth > 1 ? `${isFit ? "Whole, " : ""}${Math.round(100 * share)}\u00a0%` : "";
   if (!isFit && !isWhole && original !== shownId()) loadOriginal(shownId());
@@ -171,8 +178,41 @@ function showWhole() {
   draw(shownId());
 }
 
+function togglePart() {
+  if (part.isOn) part.stop();
+  else part.start();
+}
+
+function tellPart() {
+  if (part.isOn && isWhole) showWhole(); // the box is of the image that is searched for
+  get("viewer").querySelector('[data-key="p"]').setAttribute("aria-pressed", part.isOn);
+  get("viewer-search-part").hidden = !part.isOn;
+}
+
+async function searchPart() {
+  try {
+    const file = await part.cut(shownId());
+    close(() => search(file));
+  } catch {
+    say({ detail: `${shownId()} cannot be read.` });
+  }
+}
+
+// Keys while a box is there: arrows move it, with Shift they size it.
+function pressOfPart(event) {
+  if (!part.isOn || event.ctrlKey || event.metaKey) return false;
+  if (PANS[event.key]) part.shift(...PANS[event.key], event.shiftKey);
+  else if (event.key === "Enter" && !event.target.matches("button, a")) searchPart();
+  else return false;
+  return true;
+}
+
 function press(event) {
   if (event.target.matches("input, select, textarea") || event.altKey) return;
+  if (pressOfPart(event)) {
+    event.preventDefault();
+    return;
+  }
   const isControl = event.ctrlKey || event.metaKey;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const act = event.shiftKey && PANS[key] ? () => zoom.pan(...PANS[key]) : isControl ? null : KEYS[key];

@@ -1,5 +1,6 @@
 """The viewer in a real Chromium: open, walk, zoom, label, search on, close."""
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -220,3 +221,79 @@ def test_photographs(browser, served, tmp_path, data_dir):
         page.wait_for_function("() => document.querySelector('#viewer-image').naturalHeight === 200")
         assert page.locator("#viewer-labels").count() == 0
         page.close()
+
+
+PIXELS = """async () => {
+    const image = document.querySelector("#query-image");
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    return [canvas.width, canvas.height, [...context.getImageData(0, 0, canvas.width, canvas.height).data]];
+}"""
+
+
+def test_a_part_by_key(page, photos):
+    """P draws a box in the middle, arrows move it, Shift and arrows size it, Enter searches for just its pixels."""
+    open_viewer(page, "blue/3.png")
+    for key in ("p", "ArrowLeft", "ArrowLeft", "Shift+ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    wait_for(page, "#query-name", "part of 3.png.png")
+    page.wait_for_selector("#query-crop:not([hidden])")
+    width, height, pixels = page.evaluate(PIXELS)
+    assert (width, height) == (31, 24)
+    with Image.open(photos / "blue" / "3.png") as image:
+        left = (0.25 - 2 * 0.02) * 64
+        inner = image.convert("RGBA").crop((round(left) + 1, 12, round(left) + 29, 36))
+    columns = np.array(pixels).reshape(24, 31, 4)[:, 1:-2].astype(int)
+    assert np.abs(columns - np.array(inner).astype(int)).mean() < 12
+    assert page.is_hidden("#copy-command")
+    assert page.eval_on_selector_all("#hits .tile", TITLES)[0].startswith("blue/")
+
+
+def test_a_part_by_dragging(page):
+    """Shift and dragging draws a box, Escape takes it away and leaves the viewer open; then a drag draws none."""
+    open_viewer(page, "blue/3.png")
+    stage = page.locator("#viewer-stage").bounding_box()
+    middle = (stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2)
+
+    def drag():
+        page.mouse.move(*middle)
+        page.mouse.down()
+        page.mouse.move(middle[0] + 90, middle[1] + 60, steps=3)
+        page.mouse.up()
+
+    page.keyboard.down("Shift")
+    drag()
+    page.keyboard.up("Shift")
+    box = page.locator(".viewer-part").bounding_box()
+    assert (box["width"], box["height"]) == (pytest.approx(90, abs=3), pytest.approx(60, abs=3))
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".viewer-part", state="hidden")
+    assert is_open(page)
+    drag()
+    assert page.is_hidden(".viewer-part")
+    page.keyboard.press("p")
+    page.keyboard.press("ArrowRight")
+    page.click("#viewer-search-part")
+    wait_for(page, "#query-name", "part of 3.png.png")
+    assert not is_open(page)
+
+
+def test_the_keys(page):
+    """`?` shows the keys of all views, also above the viewer; not while one types."""
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open] :text('give the label of that number')")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#help", state="hidden")
+    open_viewer(page, "blue/3.png")
+    page.keyboard.press("?")
+    page.wait_for_selector("#help[open]")
+    page.keyboard.press("Escape")
+    assert is_open(page)
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('#viewer').open")
+    page.click("#where")
+    page.keyboard.type("id = '?'")
+    assert page.is_hidden("#help")
+    assert page.is_hidden("#message")
