@@ -40,7 +40,7 @@ SHELVES = {
     "frieze.indexing": "storage filters faiss_layer stored_index stored_rows duplicates neighbours build",
     "frieze.classifiers": (
         "config data solver calibration conformal familiarity kinds metrics registry storage training teaching"
-        " estimator evaluation label_audit multilabel finetuning"
+        " estimator evaluation multilabel label_audit finetuning"
     ),
     "frieze": "search_document terminal reports web api cli",
 }

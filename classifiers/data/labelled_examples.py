@@ -82,7 +82,7 @@ def labelled_rows(table: pa.Table, *, maker: str = "frieze embed") -> Examples:
     if pa.types.is_list(table["label"].type):
         raise InputError(
             "The labels are lists; this takes one label an image.",
-            hint="Name a column of single labels with `label='COLUMN'`; frieze train and evaluate take lists, too.",
+            hint="Name a column of single labels with `label='COLUMN'`; train, evaluate and audit take lists, too.",
         )
     labels = _shared_strings(table["label"].cast(pa.string()))
     rows = np.flatnonzero([label is not None for label in labels])

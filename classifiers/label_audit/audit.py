@@ -17,10 +17,12 @@ from frieze.classifiers.data.splits import check_seed, image_numbers
 from frieze.classifiers.label_audit.duplicate_conflicts import conflicting_groups, majority_label, nearest_conflict
 from frieze.classifiers.label_audit.findings import SCHEMA, Finding, check_findings, summarise, to_table
 from frieze.classifiers.label_audit.knn_votes import Neighbourhood, knn_probabilities
+from frieze.classifiers.label_audit.list_issues import find_list_issues
 from frieze.classifiers.label_audit.loo_ridge import loo_ridge_probabilities
 from frieze.classifiers.label_audit.out_of_fold import find_label_issues, predict_out_of_fold
 from frieze.classifiers.label_audit.outliers import find_outliers
 from frieze.classifiers.label_audit.picture_outliers import find_unusual_pictures
+from frieze.classifiers.multilabel.examples import MultilabelExamples, multilabel_rows
 from frieze.classifiers.solver.row_space import reduce_width
 from frieze.classifiers.storage.split_file import match_parts, read_split
 from frieze.core import Floats, MismatchError, Rows, Strings, write_table_file
@@ -50,9 +52,16 @@ def check_audit(features: Features, out: Path, *, head: Path | None, seed: int, 
     """
     check_seed(seed)
     check_findings(out, force=force)
-    examples = labelled_rows(features.rows, maker=features.manifest.maker)
+    examples = _to_examples(features, multilabel_rows(features.rows) if features.has_label_lists else None)
     if head is not None:
         _parts(examples, head)
+
+
+def _to_examples(features: Features, labelled: MultilabelExamples | None) -> Examples:
+    """Return the labelled rows; of lists with the whole list as the label of each."""
+    if labelled is None:
+        return labelled_rows(features.rows, maker=features.manifest.maker)
+    return dataclasses.replace(labelled.examples, labels=labelled.name_lists())
 
 
 def audit_labels(
@@ -69,7 +78,7 @@ def audit_labels(
     The embeddings of the labelled rows are held in memory as float32.
 
     Args:
-        features: The table, N rows; those without a label are left out.
+        features: The table, N rows; those without a label, or a list of labels, are left out.
         out: The file to write, checked by `check_audit`; its columns are `findings.SCHEMA`.
         near: Near-duplicates and nearest rows of all N rows. Frames of one file and parts of one image are judged
             without each other, as near-duplicates are.
@@ -86,20 +95,25 @@ def audit_labels(
         InputError: No row has a label.
         MismatchError: The head's split has no row of the table.
     """
-    examples = labelled_rows(features.rows, maker=features.manifest.maker)
+    labelled = multilabel_rows(features.rows) if features.has_label_lists else None
+    examples = _to_examples(features, labelled)
     parts = np.full(len(examples), None) if head is None else _parts(examples, head)
     embeddings = EmbeddingRows(features, examples.rows).read()
     groups = near.groups[examples.rows]
     apart = dataclasses.replace(near, groups=join_groups(near.groups, number_wholes(features.rows)))
-    small = _small_classes(examples.labels, image_numbers(apart.groups[examples.rows]))
-    audited = np.flatnonzero([label not in small for label in examples.labels])
-    issues, figures = _label_issues(embeddings, examples, apart, audited=audited, seed=seed)
+    images = image_numbers(apart.groups[examples.rows])
+    if labelled is None:
+        small = _small_classes(examples.labels, images)
+        audited = np.flatnonzero([label not in small for label in examples.labels])
+        issues, figures = _label_issues(embeddings, examples, apart, audited=audited, seed=seed)
+        issues += _small_rows(examples.labels, small)
+    else:
+        issues, figures, small = find_list_issues(embeddings, labelled, images, fewest=_FEWEST, seed=seed)
     findings = [
         *issues,
         *_label_conflicts(embeddings, groups, examples.labels),
         *_split_conflicts(embeddings, groups, parts),
         *_outliers(near.scores[examples.rows], _sizes(near.groups)[examples.rows]),
-        *_small_rows(examples.labels, small),
         *_unusual_pictures(features, examples.rows),
     ]
     table = to_table(findings, examples, groups=groups, parts=parts)

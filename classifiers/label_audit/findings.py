@@ -11,8 +11,19 @@ import pyarrow as pa
 from frieze.classifiers.data.labelled_examples import Examples
 from frieze.core import Rows, Strings, check_table_file
 
-KINDS = ("label", "duplicate_labels", "duplicate_split", "outlier", "small_class", "dark", "blurred", "odd_size")
-"""Kinds of finding, in the order of the file."""
+KINDS = (
+    "label",
+    "missing_label",
+    "wrong_label",
+    "duplicate_labels",
+    "duplicate_split",
+    "outlier",
+    "small_class",
+    "dark",
+    "blurred",
+    "odd_size",
+)
+"""Kinds of finding, in the order of the file; `missing_label` and `wrong_label` are of lists of labels."""
 
 
 SCHEMA = pa.schema(
@@ -45,10 +56,11 @@ class Finding:
         kind: One of `KINDS`.
         row: Its position among the labelled rows.
         score: In [0, 1]; higher is more certain.
-        suggested: A better label, or None.
+        suggested: A better label, of `missing_label` the label that is missing, or None.
         probability: Probability of that label, in [0, 1], or None.
         log_odds: Natural logarithm of how many times likelier that label is than the given one; None for findings
             that are ordered by their score.
+        label: The label that it is about, where that is not all that was given to the image.
     """
 
     kind: str
@@ -57,6 +69,7 @@ class Finding:
     suggested: str | None = None
     probability: float | None = None
     log_odds: float | None = None
+    label: str | None = None
 
     @property
     def seriousness(self) -> float:
@@ -81,7 +94,7 @@ def to_table(findings: list[Finding], examples: Examples, *, groups: Rows, parts
     described = examples.take(np.array(rows, np.int64))
     columns = {
         "id": described.ids,
-        "label": described.labels,
+        "label": [one.label or given for one, given in zip(ordered, described.labels, strict=True)],
         "group": [int(group) if group >= 0 else None for group in groups[rows]],
         "part": parts[rows],
         "uri": described.uris,

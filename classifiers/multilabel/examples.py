@@ -32,6 +32,10 @@ class MultilabelExamples:
     def __len__(self) -> int:
         return len(self.examples)
 
+    def name_lists(self) -> Strings:
+        """Return the labels of each row as one text [n], joined by commas; empty for none."""
+        return np.array([", ".join(self.classes[of_row]) for of_row in self.has_label], dtype=object)
+
     def take(self, chosen: Rows) -> Self:
         """Select rows by their position."""
         return dataclasses.replace(self, examples=self.examples.take(chosen), has_label=self.has_label[chosen])

@@ -71,6 +71,31 @@ def fit_one_vs_rest(kind: str, embeddings: Embeddings, has_label: Mask, folds: F
     return FittedHead(head, cost, tried, is_calibrated, fit_seconds, solution.converged)
 
 
+def predict_held_out(embeddings: Embeddings, has_label: Mask, folds: Folds) -> Floats:
+    """Predict each row by a linear head that was not fitted on it, calibrated for each label.
+
+    Args:
+        embeddings: float32 [N, D] of unit length.
+        has_label: bool [N, C].
+        folds: Pairs of rows to fit on and to hold out, which together hold out every row once.
+
+    Returns:
+        float32 [N, C]; NaN for a label that a row's fold can't be fitted on.
+    """
+    trials = [_try_costs("linear", embeddings, has_label, fold) for fold in folds]
+    cost = max(trials[0].scores, key=lambda value: sum(trial.scores[value] for trial in trials))
+    decisions = np.empty(has_label.shape, np.float32)
+    for fold, trial in zip(folds, trials, strict=True):
+        decisions[fold[1]] = _decide_held("linear", embeddings, has_label, fold, trial, cost)
+    probabilities = np.full(has_label.shape, np.nan, np.float32)
+    for code, (of_label, has) in enumerate(zip(decisions.T, has_label.T, strict=True)):
+        rows = np.flatnonzero(np.isfinite(of_label))
+        if len(rows):
+            slope, intercept = fit_sigmoid(of_label[rows], has[rows])
+            probabilities[rows, code] = sigmoid(slope * of_label[rows] + intercept)
+    return probabilities
+
+
 def _fit(kind: str, embeddings: Embeddings, has_label: Mask, costs: Sequence[float]) -> Iterator[Solution]:
     row_blocks, _ = as_row_blocks(embeddings, has_label, None)
     return fit_path(row_blocks, LOSSES[kind], costs=costs, n_classes=has_label.shape[1])

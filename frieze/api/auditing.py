@@ -4,6 +4,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from frieze import terminal
 from frieze.api.duplicate_groups import cut_columns, cut_rows, find_duplicate_groups, nearest_rows, temporary_index
 from frieze.api.folder_kinds import check_kind
@@ -60,7 +63,7 @@ def audit(
         check_kind(to_local_path(head), "head")
     split = None if head is None else to_local_path(head)
     frieze.classifiers.check_audit(table, findings_path, head=split, seed=seed, force=force)
-    label_info["label_notes"] += frieze.classifiers.notes_on_labels(filter(None, table.labels))
+    label_info["label_notes"] += frieze.classifiers.notes_on_labels(_label_names(table))
     columns = cut_columns(table)
     if columns:
         terminal.NOTES.warning("%s are judged without each other, as near-duplicates are.", cut_rows(columns))
@@ -75,6 +78,13 @@ def audit(
             write_audit_page(to_local_path(html), rows)
     seconds = time.perf_counter() - started
     return document | label_info | {"features": str(features), "min_score": min_score, "seconds": seconds}
+
+
+def _label_names(table: Features) -> list[str]:
+    """Return the labels of all rows, of lists every item."""
+    labels = table.rows["label"]
+    names = pc.list_flatten(labels) if table.has_label_lists else labels
+    return [name for name in names.cast(pa.string()).unique().to_pylist() if name]
 
 
 def _neighbourhood(table: Features, out: Path, min_score: float | None) -> tuple["Neighbourhood", float | None]:

@@ -80,10 +80,15 @@ def _duplicates(document: Document) -> Iterator[str]:
 
 _FINDINGS = {
     "label": "labels likely wrong",
+    "missing_label": "labels likely missing",
+    "wrong_label": "labels of lists likely wrong",
     "duplicate_labels": "near-duplicates under two labels",
     "duplicate_split": "near-duplicates on both sides of the split",
     "outlier": "outliers",
     "small_class": "in classes too small to be split",
+    "dark": "dark",
+    "blurred": "blurred",
+    "odd_size": "of an odd shape",
 }
 
 
@@ -95,6 +100,9 @@ def _audit(document: Document) -> Iterator[str]:
     if document["accuracy"] is not None:
         judged = counted(document["n_judged"], "image")
         yield f"Heads that never saw them agree with {document['accuracy']:.3f} of the labels of {judged}."
+    elif document.get("map") is not None:
+        judged = counted(document["n_judged"], "image")
+        yield f"mAP {document['map']:.3f} of heads that never saw them, on {judged}."
     yield f"All findings: {document['out']} ({format_seconds(document['seconds'])})."
 
 

@@ -11,6 +11,14 @@ _SECTIONS = {
         "Labels in doubt",
         "Heads that were not fitted on these images, and the images nearest to them, find another label likelier.",
     ),
+    "missing_label": (
+        "Labels that may be missing",
+        "Heads that were not fitted on these images find that they have one label more.",
+    ),
+    "wrong_label": (
+        "Labels that may be wrong",
+        "Heads that were not fitted on these images find that they do not have this label.",
+    ),
     "duplicate_labels": ("Near-duplicates under different labels", "At most one label of a row is right."),
     "duplicate_split": (
         "Near-duplicates on both sides of the split",
@@ -68,9 +76,14 @@ def _figure(one: Finding) -> Figure:
 def _suggestion(one: Finding) -> str:
     """Return the likelier label of a finding.
 
-    >>> _suggestion({"suggested": "cat", "probability": 0.75}), _suggestion({"suggested": None})
-    (', rather cat (75%)', '')
+    >>> _suggestion({"kind": "label", "suggested": "cat", "probability": 0.75})
+    ', rather cat (75%)'
+    >>> _suggestion({"kind": "wrong_label", "suggested": None, "probability": 0.04})
+    ', rather not (4%)'
     """
+    if one["kind"] == "wrong_label":
+        return f", rather not ({one['probability']:.0%})"
     if one["suggested"] is None:
         return ""
-    return f", rather {one['suggested']}" + ("" if one["probability"] is None else f" ({one['probability']:.0%})")
+    also = "also" if one["kind"] == "missing_label" else "rather"
+    return f", {also} {one['suggested']}" + ("" if one["probability"] is None else f" ({one['probability']:.0%})")

@@ -74,7 +74,6 @@ def test_predictions_are_lists(folder, run, run_json, tmp_path):
     [
         ("train {0}/a.features --label tags --head knn --out {1}", "A knn head takes one label an image"),
         ("train {0}/a.features --label tags --shots 2 --out {1}", "--shots is for one label an image"),
-        ("audit {0}/a.features --label tags --out {1}.csv", "The labels are lists; this takes one label an image"),
         ("compare {0}/a.features --label tags", "The labels are lists; this takes one label an image"),
         ("predict {0}/a.head {0}/a.features --confidence 0.9", "predicts several labels an image, by a threshold each"),
         ("drift {0}/a.head {0}/a.features", "this takes a head of one label an image"),
@@ -99,3 +98,14 @@ def test_a_head_is_replaced_by_one_of_the_other_kind(folder, run_json, tmp_path)
     assert frieze.info(tmp_path / "h.head")["multilabel"] is False
     assert run_json(*line, "tags")[0] == 0
     assert frieze.info(tmp_path / "h.head")["multilabel"] is True
+
+
+def test_lists_are_audited(folder, run, run_json, tmp_path):
+    """`audit` of lists finds labels that may be missing or wrong, also as pictures; the line tells the mAP."""
+    line = ("audit", folder / "a.features", "--label", "tags", "--out", tmp_path / "f.csv")
+    code, document = run_json(*line, "--html", tmp_path / "f.html")
+    assert code == 0
+    assert document["counts"]["missing_label"] + document["counts"]["wrong_label"] > 0
+    assert document["map"] > 0.5
+    assert "Labels that may be missing" in (tmp_path / "f.html").read_text()
+    assert "mAP" in run(*line, "--force").stderr

@@ -2,6 +2,7 @@
 
 import pytest
 
+from frieze.classifiers.label_audit.findings import KINDS
 from frieze.cli.summaries import summarize
 
 EMBEDDED = {
@@ -250,3 +251,11 @@ def test_prediction_sets_say_what_they_hold():
         "Sets of 1.50 classes on average, 6 of one; they hold the label of 95 % of 40 held-out images.",
         "Too few held-out images for a threshold of their own, that of all is used: 'cow'.",
     ]
+
+
+def test_each_kind_of_finding_has_words():
+    """An audit's line names every kind of finding that the file may have."""
+    document = {"counts": dict.fromkeys(KINDS, 3), "rows": 9, "n_unlabelled": 0, "accuracy": None, "map": 0.75}
+    first, second, *_ = summarize("audit", document | {"n_judged": 9, "out": "f.csv", "seconds": 1.5})
+    assert first.count("3 ") == len(KINDS)
+    assert second == "mAP 0.750 of heads that never saw them, on 9 images."
