@@ -365,7 +365,7 @@ def bucket(_server, request, monkeypatch):
 
 @pytest.fixture(scope="module")
 def cluster(_server):
-    """Three raylets, a core each, that find the server of buckets through their environment."""
+    """Two raylets, a core each, that find the server of buckets through their environment."""
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "120"}
     cluster_utils = pytest.importorskip("ray.cluster_utils")
     with pytest.MonkeyPatch.context() as patch:
@@ -373,8 +373,7 @@ def cluster(_server):
             patch.setenv(name, value)
         head = {"num_cpus": 1, "include_dashboard": False}
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
-        for _ in range(2):
-            cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1)
     yield cluster
     cluster.shutdown()
 

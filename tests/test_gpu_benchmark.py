@@ -1,6 +1,5 @@
 """benchmarks/gpu.py on CPU devices, and what it asks TensorFlow where there is a GPU."""
 
-import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,20 +18,19 @@ TABLES = {
 
 
 @pytest.fixture
-def plan(tmp_path):
-    """The least that can be measured: eight small images and the built-in network."""
+def plan(tmp_path, monkeypatch):
+    """The least that can be measured: eight small images and the built-in network, in small batches."""
+    monkeypatch.setitem(gpu.BATCHES, "CPU", (1, 4, 8))
+    monkeypatch.setitem(gpu.TRAINED, "CPU", 2)
     for number in range(8):
         pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
     return gpu.Plan(tmp_path, {"builtin": "builtin"}, seconds=0.01, n_images=4, n_finetuned=1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", gpu.PASSAGES)
-def test_passages(name, plan, capfd):
-    """Each passage prints its tables to their ends, and a figure in each row but that of a missing precision."""
-    assert gpu.run_alone(gpu.PASSAGES[name], plan)
-    tables = dict(update_docs.tables(capfd.readouterr().out.splitlines(keepends=True)))
+def check_tables(name, printed):
+    """Check that a passage's tables are there, each row with all columns, or without figures for a reason."""
+    tables = dict(update_docs.tables(printed.splitlines(keepends=True)))
     assert list(tables) == TABLES[name]
     for text in tables.values():
         header, _, *rows = [line.split("|") for line in text.splitlines() if line.startswith("|")]
@@ -42,9 +40,24 @@ def test_passages(name, plan, capfd):
 
 
 @pytest.mark.slow
-def test_a_passage_that_fails(plan, tmp_path):
+@pytest.mark.parametrize("name", [name for name in gpu.PASSAGES if name != "several"])
+def test_passages(name, plan, capfd):
+    """Each passage prints its tables to their ends, and a figure in each row but that of a missing precision."""
+    gpu.PASSAGES[name](plan)
+    check_tables(name, capfd.readouterr().out)
+
+
+@pytest.mark.slow
+def test_a_passage_alone(plan, capfd):
+    """So does one that splits the device, in a process of its own, where TensorFlow has not started."""
+    assert gpu.run_alone(gpu.several, plan)
+    check_tables("several", capfd.readouterr().out)
+
+
+@pytest.mark.slow
+def test_a_passage_that_fails(plan):
     """A passage that ends with an error is told apart from one that comes to its end."""
-    assert not gpu.run_alone(gpu.device, dataclasses.replace(plan, folder=tmp_path / "none"))
+    assert not gpu.run_alone(len, plan)
 
 
 @pytest.fixture

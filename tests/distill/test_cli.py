@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,20 +11,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import frieze.embedder
 from frieze.core import import_keras, unit_rows
+from tools.distill.cli import main
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "tools.distill"]
 
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
-    """A folder of 260 smooth pictures."""
+    """A folder of 132 smooth pictures: a batch, and four that are left out."""
     folder = tmp_path_factory.mktemp("pool")
-    for number, coarse in enumerate(np.random.default_rng(0).integers(0, 256, (260, 5, 5, 3), np.uint8)):
+    for number, coarse in enumerate(np.random.default_rng(0).integers(0, 256, (132, 5, 5, 3), np.uint8)):
         Image.fromarray(coarse).resize((90, 70), Image.Resampling.BICUBIC).save(folder / f"{number:03d}.png")
     return folder
 
@@ -40,16 +44,27 @@ def teacher(tmp_path_factory):
     return path
 
 
-def command(pool, teacher, out, *more, epochs=3):
-    """Return the command line of a short run, its work beside `out`."""
-    options = ["--work", f"{out}-work", "--views", "2", "--epochs", str(epochs), "--no-compile", *map(str, more)]
-    return [sys.executable, "-m", "tools.distill", str(pool), "--teacher", str(teacher), "--out", str(out), *options]
+@pytest.fixture(scope="module")
+def judged(pool, tmp_path_factory):
+    """Four images of the pool in two classes, in another size and format."""
+    folder = tmp_path_factory.mktemp("scored") / "judged"
+    for number in range(4):
+        path = folder / str(number % 2) / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(pool / f"{number:03d}.png").resize((180, 140)).save(path)
+    return folder
 
 
-def run(*line):
-    """Run a command to its end: exit code, stderr."""
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr
+@pytest.fixture(scope="module")
+def options(pool, teacher, judged):
+    """`options(out, epochs=3)`: the arguments of a short run, its work beside `out`."""
+
+    def build(out, epochs=3):
+        scored = ["--work", f"{out}-work", "--score", str(judged)]
+        short = ["--views", "2", "--epochs", str(epochs), "--no-compile"]
+        return [str(pool), "--teacher", str(teacher), "--out", str(out), *scored, *short]
+
+    return build
 
 
 def embed(path, pool):
@@ -59,12 +74,12 @@ def embed(path, pool):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(pool, teacher, tmp_path_factory):
+def uninterrupted(options, tmp_path_factory):
     """An uninterrupted run's file and stderr."""
     out = tmp_path_factory.mktemp("uninterrupted") / "mini.keras"
-    code, output = run(*command(pool, teacher, out))
-    assert code == 0, output
-    return out, output
+    done = subprocess.run([*COMMAND, *options(out)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, done.stderr
 
 
 def test_learns(uninterrupted):
@@ -77,8 +92,8 @@ def test_learns(uninterrupted):
 def test_card(uninterrupted, pool):
     """The card holds training images, teachers, epochs, seed and versions of libraries."""
     card = json.loads(uninterrupted[0].with_suffix(".card.json").read_text())
-    assert (card["images"]["number"], card["images"]["folder"], card["seed"]) == (260, pool.name, 0)
-    assert (card["epochs"], card["steps"], card["images_seen"], card["views"]) == (3, 6, 768, 2)
+    assert (card["images"]["number"], card["images"]["folder"], card["seed"]) == (132, pool.name, 0)
+    assert (card["epochs"], card["steps"], card["images_seen"], card["views"]) == (3, 3, 384, 2)
     assert [(one["name"], one["image_size"], one["weight"]) for one in card["teachers"]] == [("teacher", 32, 1.0)]
     assert {"keras", "torch", "tensorflow"} <= set(card["versions"])
 
@@ -92,41 +107,34 @@ def test_whitened(uninterrupted):
     assert variances[-1] < 0.1 * variances.sum()
 
 
-def test_killed(pool, teacher, uninterrupted, tmp_path):
+def test_killed(pool, options, uninterrupted, tmp_path, capfd):
     """A run that is killed after an epoch resumes there, and ends with an uninterrupted run's weights."""
-    line = command(pool, teacher, tmp_path / "mini.keras")
-    with subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+    arguments, work = options(tmp_path / "mini.keras"), tmp_path / "mini.keras-work"
+    shutil.copytree(f"{uninterrupted[0]}-work", work, ignore=shutil.ignore_patterns("checkpoint.pt"))
+    with subprocess.Popen([*COMMAND, *arguments], cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         next(message for message in process.stderr if "epoch 1" in message)
         os.kill(process.pid, signal.SIGKILL)
         process.stderr.read()  # ends when the process that trains has ended too
-    code, output = run(*line)
-    assert code == 0, output
-    assert [message.split()[2] for message in output.splitlines() if "loss" in message][-1] == "3:"
-    assert "epoch 1:" not in output
+    assert CliRunner().invoke(main, arguments, catch_exceptions=False).exit_code == 0
+    epochs = [line.split()[2] for line in capfd.readouterr().err.splitlines() if "loss" in line]
+    assert (epochs[-1], "1:" in epochs) == ("3:", False)
     ours, theirs = embed(tmp_path / "mini.keras", pool), embed(uninterrupted[0], pool)
     assert ours == pytest.approx(theirs, abs=2e-2 * float(np.abs(theirs).max()))
 
 
-def test_other_work(uninterrupted, pool, teacher):
+def test_other_work(uninterrupted, options):
     """A folder of work with other options is refused, with the options that differ."""
-    code, output = run(*command(pool, teacher, uninterrupted[0], epochs=4))
-    assert code == 1
-    assert "was begun with other epochs, steps, images_seen" in output
+    done = CliRunner().invoke(main, options(uninterrupted[0], epochs=4))
+    assert done.exit_code == 1
+    assert "was begun with other epochs, steps, images_seen" in done.stderr
 
 
-def test_judged_images_are_left_out(pool, teacher, tmp_path):
+def test_judged_images_are_left_out(uninterrupted, judged):
     """A test image is not trained on, whatever its size and format in the pool."""
-    judged = tmp_path / "judged"
-    for number in range(4):
-        path = judged / str(number % 2) / f"{number}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.open(pool / f"{number:03d}.png").resize((180, 140)).save(path)
-    code, output = run(*command(pool, teacher, tmp_path / "mini.keras", "--score", judged, epochs=1))
-    assert code == 0, output
-    card = json.loads((tmp_path / "mini.card.json").read_text())
+    card = json.loads(uninterrupted[0].with_suffix(".card.json").read_text())
     assert card["left_out"] == [f"{number:03d}.png" for number in range(4)]
     paths = sorted(judged.rglob("*.jpg"))
-    request = frieze.embedder.BackboneRequest(handle=str(tmp_path / "mini.keras"), pixels="0..1")
+    request = frieze.embedder.BackboneRequest(handle=str(uninterrupted[0]), pixels="0..1")
     rows = unit_rows(frieze.embedder.embed_images(paths, frieze.embedder.open_backbone(request)))
     nearest = (rows @ rows.T - 9 * np.eye(4)).argmax(axis=1)
     right = np.mean([paths[row].parent == paths[other].parent for row, other in enumerate(nearest)])

@@ -10,8 +10,6 @@ from PIL import Image
 
 from frieze.embedder import PIXELS, BackboneRequest, open_backbone
 from frieze.embedder.engines import EngineSettings
-from frieze.embedder.engines.accuracy import ENOUGH, measure_drift
-from frieze.embedder.engines.calibrate import calibrate
 from frieze.embedder.engines.openvino import OpenVINOEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("needs_openvino")]
@@ -108,17 +106,3 @@ def test_hub_module(hub_module, data_dir, photographs, cosines):
     assert backbone.spec.pixels == "0..1"
     assert cosines(embeddings, run_onnx(hub_module, images, "0..1")).min() >= 0.9999
     assert cosines(embeddings, module.call(images / np.float32(255))).min() >= 0.9999
-
-
-@pytest.mark.usefixtures("needs_nncf")
-def test_int8(hub_module, photographs):
-    """In int8 it keeps the neighbours that its vectors have by ONNX Runtime."""
-    backbone = open_backbone(BackboneRequest(handle=str(hub_module), image_size=128))
-    images = photographs(128, ENOUGH)
-    graph = calibrate(backbone, images[::2], images).graph
-    embeddings = OpenVINOEngine(backbone, EngineSettings(precision="int8", devices=("CPU:0",), int8_graph=graph)).infer(
-        images
-    )
-    drift = measure_drift(embeddings, run_onnx(hub_module, images, "0..1"))
-    assert drift["recall_at_10"] >= 0.95
-    assert drift["least_cosine"] < 0.999999

@@ -63,19 +63,20 @@ def test_agrees_with_the_plain_loop(handle, photographs, expected, cosines):
 def test_stored_vectors(handle, shared_data, embed, cosines, tf, tmp_path):
     """Every stored vector of a table has cosine >= 0.999 to the plain loop's, for a network with live batch norm."""
     handle = shared_data / "backbones" / f"{NAME}_bn" / "saved_model"
-    embed(shared_data / "images" / "flowers_ccby_200" / "daisy", tmp_path / "out", backbone=handle, batch_size=16)
+    folder = shared_data / "images" / "flowers_ccby_200" / "daisy"
+    embed(folder, tmp_path / "out", backbone=handle, batch_size=4, limit=12)
     module, features = tf.saved_model.load(str(handle)), open_features(tmp_path / "out")
     for path, vector in zip(features.rows["uri"].to_pylist(), features.embeddings(), strict=True):
         image = open_srgb(path).resize((224, 224), Image.Resampling.BILINEAR)
         assert cosines([vector], module(np.asarray(image, np.float32)[None] / 255))[0] >= 0.999
 
 
-@pytest.mark.parametrize("network", [NAME, "mobilenet_v1_025_128"])
-def test_large_photographs(network, shared_data, cosines):
+def test_large_photographs(shared_data, cosines):
     """Real photographs of 2 to 24 megapixels, decoded at a fraction, agree with a full decode: at least .999."""
-    backbone = open_backbone(BackboneRequest(handle=str(shared_data / "backbones" / network / "saved_model")))
-    photographs = sorted((shared_data / "images" / "large_photos").rglob("*.jpg"))
-    assert len(photographs) >= 19
+    path = shared_data / "backbones" / "mobilenet_v1_025_128" / "saved_model"
+    backbone = open_backbone(BackboneRequest(handle=str(path)))
+    photographs = sorted((shared_data / "images" / "large_photos").rglob("*.jpg"))[::2]
+    assert len(photographs) >= 10
     whole = [open_srgb(path) for path in photographs]
     side = backbone.spec.image_size
     full = [np.asarray(image.resize(side, Image.Resampling.BILINEAR)) for image in whole]

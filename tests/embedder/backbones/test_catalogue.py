@@ -1,3 +1,4 @@
+import contextlib
 import importlib
 
 import numpy as np
@@ -26,6 +27,16 @@ def test_pixels(name, tf):
     assert np.allclose(PIXELS[APPLICATIONS[name].pixels](images), expected, atol=1e-3)
 
 
+@contextlib.contextmanager
+def without_values(keras):
+    """Networks that are built here have weights of a shape alone: none is drawn."""
+    from keras.src.backend.common import global_state
+
+    with keras.StatelessScope():
+        yield
+        global_state.set_global_attribute("uninitialized_variables", [])  # which would be drawn now
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", APPLICATIONS)
 def test_size_width_and_parameters(name, tf, monkeypatch):
@@ -38,7 +49,8 @@ def test_size_width_and_parameters(name, tf, monkeypatch):
         imagenet_utils, "obtain_input_shape", lambda *a, **k: sides.append(k["default_size"]) or obtain(*a, **k)
     )
     build, (dim, side, n_parameters, _) = getattr(keras.applications, name), APPLICATIONS[name]
-    model = build(weights=None, include_top=False, pooling="avg", input_shape=(side, side, 3))
+    with without_values(keras):
+        model = build(weights=None, include_top=False, pooling="avg", input_shape=(side, side, 3))
     assert (model.output_shape[-1], model.count_params()) == (dim, n_parameters)
     # MobileNetV3 states its side in words only.
     assert sides == [side] or f"({side}, {side}, 3)" in build.__doc__

@@ -152,3 +152,11 @@ def test_attention_has_no_weights(opened, onnx_network):
     }
     assert "FakeQuantize" in inputs["layer 1"]
     assert "FakeQuantize" not in inputs["product 0"]
+
+
+@pytest.mark.slow
+def test_batch_norm_joins_its_convolution(opened, live):
+    """Batch norm is part of its convolution's weights, so that nothing is rounded between the two."""
+    graph = calibrate._Graph(opened(str(live)))
+    (behind,) = calibrate._by_name(graph._model)["layer 0"].output(0).get_target_inputs()
+    assert behind.get_node().get_type_name() == "Add"  # of the bias; the norm would multiply

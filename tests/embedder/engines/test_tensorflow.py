@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 import types
@@ -150,8 +151,8 @@ def test_settings_by_device():
     assert all(batch_sizes == sorted(batch_sizes) for batch_sizes in sizes.values())
 
 
-_LOW_ON_TWO = """
-import sys
+_TWO_DEVICES = """
+import json, sys
 import numpy as np
 from frieze.core import import_tensorflow
 tf = import_tensorflow()
@@ -160,64 +161,52 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 from frieze.embedder import BackboneRequest, EngineSettings, find_devices, open_backbone
 from frieze.embedder.engines.tensorflow import TensorFlowEngine
 backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
-pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
-one = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
-two = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=find_devices("cpu")))
-waits = [two.submit(pixels) for _ in range(100)]
-print(max(float(np.abs(wait() - one).max()) for wait in waits))
-"""
-
-
-@pytest.mark.slow
-def test_low_precision_on_two_devices(tiny):
-    """Replicas that run at the same time all keep their precision: none falls back to float32."""
-    command = [sys.executable, "-c", _LOW_ON_TWO, str(tiny)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 1e-6
-
-
-_TWO_DEVICES = """
-import sys
-import numpy as np
-from frieze.core import import_tensorflow
-tf = import_tensorflow()
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from frieze.embedder import BackboneRequest, open_backbone
-from frieze.embedder.engines import EngineSettings, find_devices
-from frieze.embedder.engines.tensorflow import TensorFlowEngine
-backbone = open_backbone(BackboneRequest(handle=sys.argv[1]))
-engine = TensorFlowEngine(backbone, EngineSettings(devices=find_devices(sys.argv[2])))
-run, used = engine._function, []
-def spy(*, pixels):
-    embeddings = run(pixels=pixels)
-    used.append((pixels.device[-5:], embeddings[0].device[-5:]))
-    return embeddings
-engine._function = spy
 pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-waits = [engine.submit(pixels[at : at + 2]) for at in (0, 2, 4)]
-parts = np.concatenate([wait() for wait in waits])
-whole = TensorFlowEngine(backbone, EngineSettings(devices=("CPU:0",))).infer(pixels)
-assert np.abs(parts - whole).max() < 1e-4
-print(engine.depth, sorted(set(used)))
+
+def take_turns(device):
+    engine = TensorFlowEngine(backbone, EngineSettings(devices=find_devices(device)))
+    run, used = engine._function, []
+    def spy(*, pixels):
+        embeddings = run(pixels=pixels)
+        used.append((pixels.device[-5:], embeddings[0].device[-5:]))
+        return embeddings
+    engine._function = spy
+    waits = [engine.submit(pixels[at : at + 2]) for at in (0, 2, 4)]
+    parts = np.concatenate([wait() for wait in waits])
+    whole = TensorFlowEngine(backbone, EngineSettings(devices=("CPU:0",))).infer(pixels)
+    assert np.abs(parts - whole).max() < 1e-4
+    return [engine.depth, sorted(set(used))]
+
+def low_precision():
+    one = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=("CPU:0",))).infer(pixels)
+    two = TensorFlowEngine(backbone, EngineSettings(precision="bfloat16", devices=find_devices("cpu")))
+    waits = [two.submit(pixels) for _ in range(100)]
+    return max(float(np.abs(wait() - one).max()) for wait in waits)
+
+print(json.dumps({"auto": take_turns("auto"), "cpu:1": take_turns("cpu:1"), "bfloat16": low_precision()}))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("device", "printed"),
-    [
-        ("auto", "4 [('CPU:0', 'CPU:0'), ('CPU:1', 'CPU:1')]"),
-        ("cpu:1", "2 [('CPU:1', 'CPU:1')]"),
-    ],
-)
-def test_devices_take_turns(device, printed, tiny):
-    """Each device runs a replica, batches take turns, and come back in order; --device selects one."""
-    command = [sys.executable, "-c", _TWO_DEVICES, str(tiny), device]
+@pytest.fixture(scope="module")
+def on_two_devices(tiny):
+    """What a process finds whose CPU is two devices."""
+    command = [sys.executable, "-c", _TWO_DEVICES, str(tiny)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == printed
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_low_precision_on_two_devices(on_two_devices):
+    """Replicas that run at the same time all keep their precision: none falls back to float32."""
+    assert on_two_devices["bfloat16"] < 1e-6
+
+
+@pytest.mark.slow
+def test_devices_take_turns(on_two_devices):
+    """Each device runs a replica, batches take turns, and come back in order; --device selects one."""
+    assert on_two_devices["auto"] == [4, [["CPU:0", "CPU:0"], ["CPU:1", "CPU:1"]]]
+    assert on_two_devices["cpu:1"] == [2, [["CPU:1", "CPU:1"]]]
 
 
 def numbered(n_batches, taken):

@@ -283,7 +283,7 @@ def write_source(folder, state, contents):
         os.utime(path, ns=(1, 10 * number + time))  # other bytes have another time
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(
     states=st.lists(_STATE, min_size=2, max_size=4), limits=st.lists(st.sampled_from([None, 1]), min_size=4, max_size=4)
 )

@@ -109,7 +109,7 @@ def test_a_file_that_a_machine_lacks():
 
 @pytest.mark.slow
 def test_on_a_cluster(cluster, table, tmp_path, monkeypatch):
-    """A real cluster's three machines build the same index."""
+    """A real cluster's machines build the same index."""
     monkeypatch.setattr(add_on_ray, "_MIN_BLOCKS", 1)
     monkeypatch.setattr(add_on_ray, "count_block_rows", lambda _: 500)
     build_index(table, tmp_path / "here", kind="pq")
