@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 settings.register_profile("frieze", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("frieze")  # before any test is collected: each keeps the settings of that moment
 os.environ["XDG_CACHE_HOME"] = os.devnull  # no test reads what another one, or the user, keeps in a cache
+sys.modules["openvino_telemetry"] = None  # which forks the whole process for each message that it sends
 if "PYTEST_XDIST_WORKER" in os.environ:  # then TensorFlow's threads keep to a core in each process
     lazy_imports.count_cores = lambda: 1
 EXAMPLES = Path(__file__).parents[1] / "examples"

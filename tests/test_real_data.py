@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("images", "nearest", "tolerance"),
-    [("flowers_ccby_200", 0.825, 0.02), ("imagenette_val", 0.961, 0.01), ("neardup_ccby", 0.993, 0.01)],
+    [("flowers_ccby_200", 0.825, 0.02), ("imagenette_val", 0.961, 0.01)],
 )
 def test_neighbours_are_correct(accuracy, folder, images, nearest, tolerance):
     """1-NN accuracies of MobileNetV2's vectors are those measured with a plain loop."""
@@ -68,35 +69,44 @@ def test_ranking_is_correct(accuracy, folder):
     assert accuracy.nearest_accuracy(table.embeddings(), table.labels)[1] == pytest.approx(0.810, abs=0.015)
 
 
-def test_linear_head_reaches_its_accuracy(accuracy, folder):
-    """A linear head on imagenette_val is right on 97.5 % of held-out images and more, mean of ten splits."""
+def test_linear_head_reaches_its_accuracy(accuracy, folder, monkeypatch):
+    """A linear head on imagenette_val is right on 97.5 % of held-out images and more, mean of three splits."""
+    monkeypatch.setattr(accuracy, "SEEDS", range(3))
     table = accuracy.embed(folder, "imagenette_val", "mobilenet_v2_100_224")
     assert accuracy.mean_head_accuracy(table, "linear") >= 0.975
 
 
-@pytest.mark.parametrize("images", ["flowers_ccby_200", "neardup_ccby"])
-def test_every_vector_is_correct(accuracy, folder, images):
+@pytest.fixture
+def photographs(accuracy, folder):
+    """MobileNetV2's table of flowers_ccby_200, and every fourth of its rows: 50, of which 13 have a colour profile."""
+    table = accuracy.embed(folder, "flowers_ccby_200", "mobilenet_v2_100_224")
+    return table, np.arange(0, len(table), 4)
+
+
+def test_every_vector_is_correct(accuracy, photographs):
     """Every stored vector agrees with Pillow's full decode: cosine .999, .998 where colours are converted."""
-    table = accuracy.embed(folder, images, "mobilenet_v2_100_224")
-    cosines = accuracy.cosines(table.embeddings(), accuracy.plain_loop(table, "mobilenet_v2_100_224"))
-    has_profile = np.array([b"ICC_PROFILE" in Path(uri).read_bytes() for uri in table.rows["uri"].to_pylist()])
+    table, rows = photographs
+    some = SimpleNamespace(rows=table.rows.take(rows), spec=table.spec)
+    cosines = accuracy.cosines(table.embeddings()[rows], accuracy.plain_loop(some, "mobilenet_v2_100_224"))
+    has_profile = np.array([b"ICC_PROFILE" in Path(uri).read_bytes() for uri in some.rows["uri"].to_pylist()])
+    assert (len(has_profile), has_profile.sum()) == (50, 13)
     assert cosines[~has_profile].min() >= 0.999
     assert cosines[has_profile].min() >= 0.998
 
 
-def test_keras_and_saved_model_agree(accuracy, folder, data_dir):
+def test_keras_and_saved_model_agree(accuracy, photographs, data_dir):
     """keras:MobileNetV2 with the same network's weights gives the SavedModel's vectors, cosine 0.9999 or more."""
     weights = data_dir / "backbones" / "mobilenet_v2_100_224" / "keras" / "mobilenet_v2_notop.keras"
-    ours = accuracy.embed(folder, "flowers_ccby_200", "keras:MobileNetV2", weights=str(weights))
-    theirs = accuracy.embed(folder, "flowers_ccby_200", "mobilenet_v2_100_224")
-    assert ours.ids.tolist() == theirs.ids.tolist()
-    assert accuracy.cosines(ours.embeddings(), theirs.embeddings()).min() >= 0.9999
+    theirs, rows = photographs
+    paths = theirs.rows["uri"].take(rows).to_pylist()
+    ours = frieze.ImageEmbedder(backbone="keras:MobileNetV2", weights=str(weights)).transform(paths)
+    assert accuracy.cosines(ours, theirs.embeddings()[rows]).min() >= 0.9999
 
 
 def test_keras_head_keeps_up_with_the_linear_head(accuracy, folder, monkeypatch):
-    """The keras head on flowers5_128 is within two points of the linear head, mean of three splits."""
-    monkeypatch.setattr(accuracy, "SEEDS", range(3))
-    table = accuracy.embed(folder, "flowers5_128", "mobilenet_v1_025_128")
+    """The keras head on flowers5_128 is within two points of the linear head."""
+    monkeypatch.setattr(accuracy, "SEEDS", range(1))
+    table = accuracy.embed(folder, "flowers5_128", "builtin")
     linear, keras = (accuracy.mean_head_accuracy(table, head) for head in ("linear", "keras"))
     assert keras >= linear - 0.02
     assert np.isclose(linear, 0.70, atol=0.05)
@@ -104,7 +114,7 @@ def test_keras_head_keeps_up_with_the_linear_head(accuracy, folder, monkeypatch)
 
 def test_audit_finds_flipped_labels(accuracy, audit, folder):
     """Half of 5 % flipped labels stand in the audit's first 5 %, and no fewer than in scikit-learn's at any cost."""
-    table = accuracy.embed(folder, "flowers5_128", "mobilenet_v2_100_224")
+    table = accuracy.embed(folder, "flowers5_128", "builtin")
     labels, is_wrong = audit.flip(table.labels, 0)
     ours = audit.recall_of_errors(audit.audit_ranking(table, labels, folder), table, is_wrong)
     plain = [audit.recall_of_errors(ranking, table, is_wrong) for ranking in audit.baseline_rankings(table, labels)]
@@ -113,31 +123,27 @@ def test_audit_finds_flipped_labels(accuracy, audit, folder):
 
 def test_audit_finds_planted_copies(audit, tmp_path, monkeypatch):
     """Every planted copy and edit but the grey ones is reported, under another label and across a split."""
-    monkeypatch.setattr(audit, "N_EDITED", 20)
-    for path in sorted((audit.DATA / "images" / audit.IMAGES).glob("*/*.jpg"))[::3]:
+    monkeypatch.setattr(audit, "N_EDITED", 8)
+    for path in sorted((audit.DATA / "images" / audit.IMAGES).glob("*/*.jpg"))[::10]:
         (tmp_path / "some" / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / "some" / path.parent.name)
     planted = audit.plant(tmp_path / "some", tmp_path / "planted")
     reported = {row[0]: row[3:] for row in audit.reported_pairs(tmp_path, planted)}
     for name in set(audit.EDITS) - {"grey"}:  # the reason is in docs/benchmarks.md
         assert [len(set(count.split(" of "))) for count in reported[name]] == [1, 1]
+        assert "0 of 0" not in reported[name]
 
 
-@pytest.mark.parametrize("fit", ["squash", "crop"])
-def test_an_exported_head_predicts_the_same(accuracy, tmp_path, tf, fit):
+def test_an_exported_head_predicts_the_same(photographs, tmp_path, tf):
     """An exported head gives files of photographs the classes they have here, and their probabilities within 0.01."""
-    table = accuracy.embed(tmp_path, "flowers_ccby_200", "mobilenet_v2_100_224", fit=fit)
+    table, rows = photographs
     frieze.train(table.path, out=tmp_path / "head")
     document = frieze.export(tmp_path / "head", out=tmp_path / "model")
-    expected = frieze.open_head(tmp_path / "head").probabilities(table.embeddings())
-    answer = tf.saved_model.load(document["out"]).signatures["serving_default"]
-    files = [Path(uri).read_bytes() for uri in table.rows["uri"].to_pylist()]
-    answers = [answer(image_bytes=tf.constant(files[start : start + 40])) for start in range(0, len(files), 40)]
-    probabilities = np.concatenate([one["probabilities"] for one in answers])
-    names = np.concatenate([one["prediction"] for one in answers]).astype(str)
+    expected = frieze.open_head(tmp_path / "head").probabilities(table.embeddings()[rows])
+    files = [Path(uri).read_bytes() for uri in table.rows["uri"].take(rows).to_pylist()]
+    answer = tf.saved_model.load(document["out"]).signatures["serving_default"](image_bytes=tf.constant(files))
     as_stored = np.array([b"ICC_PROFILE" not in file for file in files])  # TensorFlow converts no colours
-    assert np.abs(probabilities - expected)[as_stored].max() < 0.01
+    assert np.abs(answer["probabilities"] - expected)[as_stored].max() < 0.01
     columns = expected.argmax(axis=1)
-    assert [name for name, same in zip(names, as_stored, strict=True) if same] == [
-        document["classes"][column] for column in columns[as_stored]
-    ]
+    names = answer["prediction"].numpy().astype(str)
+    assert names[as_stored].tolist() == [document["classes"][column] for column in columns[as_stored]]

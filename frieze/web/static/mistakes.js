@@ -17,6 +17,7 @@ const FOUND = {
 const NONE = { head: "The head takes every image for what its label says.", audit: "The audit doubts no label.", retrained: "The retrained heads agree with every label." };
 let pages = null;
 let shown = null;
+let latest = 0; // number of the list that was asked for last: what comes late for another is dropped
 
 const lines = (one) => [[`${one.prediction}, ${percent(one.probability)}`, "wrong"], [`labelled ${one.label}`], [one.id, "quiet"]];
 const source = () => get("mistakes-source").value;
@@ -39,12 +40,13 @@ export function show() {
 }
 
 async function list() {
+  const number = ++latest;
+  if (hasQueue()) get("queue").hidden = true; // no decision on the list before
   shown = source();
   get("mistakes-words").textContent = WAITS[shown];
   get("mistakes-title").hidden = true;
   await pages.restart();
-  if (hasQueue() && shown === source() && pages.start) await labels.load().then(() => queue.start(fetchQueue())).catch(say);
-  else if (hasQueue()) get("queue").hidden = true;
+  if (hasQueue() && number === latest && pages.start) await labels.load().then(() => number === latest && queue.start(fetchQueue())).catch(say);
 }
 
 async function fetchPage(start, n) {

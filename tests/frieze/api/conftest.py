@@ -1,4 +1,4 @@
-"""Files with groups of copies, without an index."""
+"""Files with groups of copies, without an index; a small network, and heads of all kinds on it."""
 
 import hashlib
 from types import SimpleNamespace
@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
+import frieze
 from frieze.api.moving import LOG_NAME, move_copies
 
 
@@ -64,3 +65,49 @@ def copies(tmp_path):
         folder.add(name)
     folder.group("keep.png", "a/copy.png", "b/copy.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_network(tmp_path_factory, tf):
+    """A small `.keras` file with most that networks are made of, 24 x 48 pixels."""
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers, images = keras.layers, keras.Input((24, 48, 3))
+    maps = layers.Conv2D(8, 3, strides=2)(layers.Rescaling(1 / 127.5, -1)(images))
+    maps = layers.Activation("relu6")(layers.BatchNormalization()(maps))
+    maps = layers.Activation("silu")(layers.DepthwiseConv2D(3, padding="same")(maps)) + maps
+    maps = layers.Conv2D(12, 3, activation="hard_silu")(layers.ZeroPadding2D(1)(layers.MaxPooling2D()(maps)))
+    path = tmp_path_factory.mktemp("small") / "small.keras"
+    keras.Model(images, layers.GlobalAveragePooling2D()(maps)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_head(photos, small_network):
+    """`small_head(kind)`: a head of a kind of `HEADS` on the photos by that network, made once."""
+    folder = small_network.parent
+
+    def make(kind):
+        if not (folder / f"{kind}.head").exists():
+            frieze.embed(
+                photos, out=folder / "small.features", backbone=str(small_network)
+            )  # once: a rerun does nothing
+            head, _, kernel = kind.partition("-")
+            frieze.train(folder / "small.features", out=folder / f"{kind}.head", head=head, kernel=kernel or "linear")
+        return folder / f"{kind}.head"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_model(small_head):
+    """`small_model(kind)`: that head as a SavedModel, exported once."""
+
+    def make(kind):
+        head = small_head(kind)
+        if not head.with_suffix(".model").exists():
+            frieze.export(head, out=head.with_suffix(".model"))
+        return head.with_suffix(".model")
+
+    return make

@@ -124,15 +124,12 @@ def test_an_exported_head_predicts_as_the_head_itself(world, signatures, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [kind for kind in HEADS if kind != "linear"])
-def test_each_exported_head_predicts_as_the_head_itself(world, tmp_path, tf, kind):
+def test_each_exported_head_predicts_as_the_head_itself(small_head, tmp_path, tf, kind):
     """Each kind of head, exported and loaded, returns the head's probabilities and predictions in all signatures."""
-    head, _, kernel = kind.partition("-")
-    frieze.train(world / "photos.features", out=tmp_path / "head", head=head, kernel=kernel or "linear")
-    before = random.getstate()
-    frieze.export(tmp_path / "head", out=tmp_path / "model")
+    head, before = small_head(kind), random.getstate()
+    frieze.export(head, out=tmp_path / "model")
     assert random.getstate() == before, "export drew from the caller's generator"
-    signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    check_agrees(signatures, tmp_path / "head", tmp_path, tf, (128, 128))
+    check_agrees(tf.saved_model.load(str(tmp_path / "model")).signatures, head, tmp_path, tf, WIDE)
 
 
 @pytest.mark.slow
@@ -411,10 +408,10 @@ def test_force_replaces_exported_models_only(head_on, exported, tmp_path, run):
 
 
 @pytest.mark.slow
-def test_a_stale_head_is_reported(photos, tmp_path, run):
+def test_a_stale_head_is_reported(photos, small_network, tmp_path, run):
     """A head that is older than its table is exported, and stderr says how to train it again."""
     source = shutil.copytree(photos, tmp_path / "photos")
-    frieze.embed(source, out=tmp_path / "f")
+    frieze.embed(source, out=tmp_path / "f", backbone=str(small_network))
     frieze.train(tmp_path / "f", out=tmp_path / "head")
     (source / "red" / "9.png").unlink()
     frieze.embed(source, out=tmp_path / "f")
@@ -425,10 +422,10 @@ def test_a_stale_head_is_reported(photos, tmp_path, run):
 
 
 @pytest.mark.slow
-def test_lower_precision_is_exported_in_float32(photos, tmp_path, monkeypatch, skip_without_bfloat16):
+def test_lower_precision_is_exported_in_float32(photos, small_network, tmp_path, monkeypatch, skip_without_bfloat16):
     """A head on vectors of a lower precision goes with the network in float32, and the check holds it to that."""
     with skip_without_bfloat16():
-        frieze.embed(photos, out=tmp_path / "f", precision="bfloat16", accept_drift=True)
+        frieze.embed(photos, out=tmp_path / "f", backbone=str(small_network), precision="bfloat16", accept_drift=True)
     frieze.train(tmp_path / "f", out=tmp_path / "head")
     real, precisions = frieze.embedder.embed_images, []
     monkeypatch.setattr(

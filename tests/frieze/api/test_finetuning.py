@@ -261,14 +261,37 @@ def test_both_are_scored_on_the_same_images(probe, pictures, residual, tmp_path,
     assert document["probe"]["confidence_interval"] == accuracy_interval(n_right, 11)
 
 
+@pytest.fixture(scope="module")
+def new_head(table, probe):
+    """A model that was to learn hidden layers, named by numbers, and learned nothing: its folder and the document."""
+    out = table.parent / "new.model"
+    with pytest.MonkeyPatch.context() as patch:
+        watch_epochs(patch)
+        options = QUICK | {"unfreeze": 2, "layers": 8, "epochs": 1}
+        return out, frieze.finetune(table, out=out, head=probe, **options)
+
+
 @pytest.mark.slow
-def test_a_new_head_replaces_the_probe(table, probe, tmp_path):
+def test_a_new_head_replaces_the_probe(new_head):
     """With --layers a network with hidden layers learns on top, and is stored as one, whatever the probe was."""
-    options = QUICK | {"epochs": 1, "learning_rate": 1e-5}
-    document = frieze.finetune(table, out=tmp_path / "m", head=probe, layers="6", **options)
+    out, document = new_head
     assert document["head"] == "keras"
     assert document["probe"]["head"] == "linear"
-    assert frieze.open_head(tmp_path / "m").classifier.architecture.layers == (6,)
+    assert frieze.open_head(out).classifier.architecture.layers == (8,)
+
+
+@pytest.mark.slow
+def test_a_new_head_that_learnt_nothing(new_head):
+    """Where hidden layers replaced the probe and no epoch was better, a note says that they learned nothing."""
+    start = "No epoch was better than the start: the new head has learnt nothing."
+    assert [note.startswith(start) for note in new_head[1]["notes"]] == [True]
+
+
+@pytest.mark.slow
+def test_numbers_are_as_good_as_their_text(new_head):
+    """A number of last layers may be given as one, and is noted as its text would be."""
+    stored = json.loads((new_head[0] / "head.json").read_text())["finetuned"]
+    assert (stored["unfreeze"], stored["asked"]["layers"], new_head[1]["epochs"]) == ("2", "8", 1)
 
 
 def test_where_nothing_helps_the_probe_stays(table, probe, tmp_path, idle):
@@ -297,14 +320,6 @@ def test_no_gain_is_reported(table, probe, tmp_path, run, monkeypatch):
 def _scores_of(accuracies):
     real = frieze.classifiers.finetuning.finetune.score
     return lambda *args, **options: real(*args, **options) | {"accuracy": next(accuracies)}
-
-
-@pytest.mark.slow
-def test_a_new_head_that_learnt_nothing(table, probe, tmp_path, idle):
-    """Where hidden layers replaced the probe and no epoch was better, a note says that they learned nothing."""
-    document = frieze.finetune(table, out=tmp_path / "m", head=probe, layers="6", **QUICK)
-    start = "No epoch was better than the start: the new head has learnt nothing."
-    assert [note.startswith(start) for note in document["notes"]] == [True]
 
 
 @pytest.fixture(scope="module")
@@ -341,24 +356,15 @@ def mixed(monkeypatch):
 
 
 @pytest.mark.slow
-def test_mixed_precision_learns_the_same(table, probe, tuned, tmp_path, mixed, tf):
-    """In mixed precision the losses are those of float32 within a hundredth; what is stored and scored is float32."""
-    document = frieze.finetune(table, out=tmp_path / "m", head=probe, **QUICK)
+def test_a_run_resumes_in_mixed_precision(half, tuned, tmp_path, mixed, stop, tf):
+    """A run of float32 resumes in mixed precision: its losses are those of float32 within a hundredth, as is stored."""
+    begun, document = stop(learns=True), half()
+    assert (begun, document["training_precision"]) == ([2], "mixed_float16")
     one, other = ([epoch["val_loss"] for epoch in run["history"]] for run in (document, tuned[1]))
-    assert document["training_precision"] == "mixed_float16"
     assert one != other
     assert one == pytest.approx(other, abs=0.01)
     stored = tf.saved_model.load(str(tmp_path / "m" / "saved_model"))
     assert {variable.dtype for variable in stored.variables} == {tf.float32}
-
-
-@pytest.mark.slow
-def test_a_run_resumes_in_another_precision(half, tuned, mixed, stop):
-    """A run that was interrupted on a machine of float32 resumes in mixed precision."""
-    begun, document = stop(learns=True), half()
-    assert (begun, document["training_precision"]) == ([2], "mixed_float16")
-    losses = [epoch["val_loss"] for epoch in document["history"]]
-    assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=0.01)
 
 
 @pytest.mark.slow
@@ -384,23 +390,79 @@ processors = [config.LogicalDeviceConfiguration() for _ in range(2)]
 config.set_logical_device_configuration(config.list_physical_devices("CPU")[0], processors)
 import frieze
 from frieze.classifiers.finetuning.devices import Devices
-Devices.find = lambda: Devices(("/device:CPU:0", "/device:CPU:1"))
-for options in json.loads(sys.argv[1]):
+for policy, options in json.loads(sys.argv[1]).items():
+    Devices.find = lambda: Devices(("/device:CPU:0", "/device:CPU:1"), policy)
     sys.stdout.write(json.dumps(frieze.finetune(**options)) + "\\n")
 """
 
 
-@pytest.mark.slow
-def test_two_devices_come_to_what_one_does(table, probe, tuned, tmp_path, tf):
-    """With two devices, whole and cached, a run has the losses and the accuracy of one device."""
-    options = QUICK | {"source": str(table), "head": str(probe), "out": str(tmp_path / "whole")}
-    cached = options | {"out": str(tmp_path / "cached"), "cache": True}
-    command = [sys.executable, "-c", TWO_PROCESSORS, json.dumps([options, cached])]
+@pytest.fixture(scope="module")
+def saved_model(tmp_path_factory, tf):
+    """How a SavedModel of one variable is fine-tuned."""
+    handle = save_dense(tmp_path_factory.mktemp("saved") / "module", tf)
+    return QUICK | {"unfreeze": "dense", "epochs": 1, "backbone": handle}
+
+
+@pytest.fixture(scope="module")
+def on_two_devices(table, probe, pictures, saved_model, tmp_path_factory):
+    """The documents of two runs on two devices: with kept maps, and of a SavedModel in mixed precision."""
+    folder = tmp_path_factory.mktemp("two")
+    cached = QUICK | {"source": str(table), "head": str(probe), "out": str(folder / "cached"), "cache": True}
+    saved = saved_model | {"source": str(pictures), "out": str(folder / "saved")}
+    command = [sys.executable, "-c", TWO_PROCESSORS, json.dumps({"float32": cached, "mixed_float16": saved})]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    for document, tolerance in zip(map(json.loads, printed.splitlines()), (1e-3, 0.02), strict=True):
-        assert (document["n_replicas"], document["accuracy"]) == (2, tuned[1]["accuracy"])
-        losses = [epoch["val_loss"] for epoch in document["history"]]
-        assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=tolerance)
+    return [json.loads(line) for line in printed.splitlines()]
+
+
+@pytest.mark.slow
+def test_two_devices_come_to_what_one_does(on_two_devices, tuned):
+    """With two devices and kept maps a run has the losses and the accuracy of one device and the whole network."""
+    document, _ = on_two_devices
+    assert (document["n_replicas"], document["accuracy"]) == (2, tuned[1]["accuracy"])
+    losses = [epoch["val_loss"] for epoch in document["history"]]
+    assert losses == pytest.approx([epoch["val_loss"] for epoch in tuned[1]["history"]], abs=0.02)
+
+
+@pytest.mark.slow
+def test_a_saved_model_on_two_devices(on_two_devices, pictures, saved_model, tmp_path):
+    """A SavedModel on two devices has the losses of one, in the float32 of its graph whatever is chosen."""
+    _, two = on_two_devices
+    one = frieze.finetune(pictures, out=tmp_path / "m", **saved_model)
+    assert (two["n_replicas"], two["training_precision"]) == (2, "float32")
+    losses = [[epoch["val_loss"] for epoch in document["history"]] for document in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+KILL = """
+import json, os, signal, sys
+import frieze
+from frieze.classifiers.finetuning.trainer import Trainer
+
+real = Trainer._epoch
+
+def dying(learning, epoch, draw, watched, step):
+    def told(done, total):
+        step(done, total)
+        if epoch == 2 and done == learning.n_steps + 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return real(learning, epoch, draw, watched, told)
+
+Trainer._epoch = dying
+frieze.finetune(**json.loads(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes(table, probe, tuned, tmp_path, stop):
+    """Killed within its second epoch, a run resumes with that epoch, and ends as the one that was not killed."""
+    options = QUICK | {"source": str(table), "head": str(probe), "out": str(tmp_path / "m")}
+    assert subprocess.run([sys.executable, "-c", KILL, json.dumps(options)], check=False).returncode == -9
+    assert [path.name for path in tmp_path.iterdir()] == [".m.finetune"]
+    begun, document = stop(learns=True), frieze.finetune(**options)
+    losses = [[epoch["val_loss"] for epoch in one["history"]] for one in (document, tuned[1])]
+    assert (begun, document["accuracy"]) == ([2], tuned[1]["accuracy"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_other_options_over_a_half_done_one(half, idle):
@@ -419,7 +481,7 @@ def test_force_restarts(half, idle):
 
 
 @pytest.mark.parametrize(
-    "what", ["labels", *(pytest.param(one, marks=pytest.mark.slow) for one in ("generation", "head"))]
+    "what", ["labels", pytest.param("generation", marks=pytest.mark.slow), pytest.param("head", marks=pytest.mark.slow)]
 )
 def test_other_inputs_restart_it(half, tmp_path, caplog, idle, what):
     """Where images, labels or the head to begin from are others by now, it restarts and says so."""
@@ -612,10 +674,10 @@ def test_resumes_without_options(half, table, probe, tmp_path, idle):
 
 @pytest.mark.slow
 def test_augmented_images_go_on_as_they_would_have(table, probe, tmp_path, stop):
-    """Cut after its second epoch, with images changed at random, the losses are those of the unbroken run."""
-    options = QUICK | {"augment": True, "epochs": 3, "patience": 9}
+    """Cut after its first epoch, with images changed at random, the losses are those of the unbroken run."""
+    options = QUICK | {"augment": True, "patience": 9}
     whole = frieze.finetune(table, out=tmp_path / "whole", head=probe, **options)
-    stop(3, learns=True)
+    stop(2, learns=True)
     with pytest.raises(KeyboardInterrupt):
         frieze.finetune(table, out=tmp_path / "m", head=probe, **options)
     stop(learns=True)
@@ -695,10 +757,9 @@ def save_dense(path, tf, factor=lambda: 1.0):
     return str(path)
 
 
-def test_a_saved_model_learns_too(tmp_path, pictures, tf, mixed):
+def test_a_saved_model_learns_too(tmp_path, pictures, saved_model, mixed):
     """A SavedModel is fine-tuned by names of variables, in float32 on any machine, and embeds as it was scored."""
-    options = QUICK | {"unfreeze": "dense", "epochs": 1, "backbone": save_dense(tmp_path / "module", tf)}
-    document = frieze.finetune(pictures, out=tmp_path / "m", **options)
+    document = frieze.finetune(pictures, out=tmp_path / "m", **saved_model)
     frieze.embed(pictures, out=tmp_path / "f", backbone=str(tmp_path / "m"))
     assert (document["unfrozen"], document["training_precision"]) == ("1 of 1 variables", "float32")
     assert frieze.evaluate(tmp_path / "m", tmp_path / "f")["accuracy"] == document["accuracy"]

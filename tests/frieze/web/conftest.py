@@ -23,7 +23,7 @@ def serve_page(collection, **options):
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
-        pass
+        thread.join(0.01)  # leaves the processor to the server
     try:
         yield f"http://localhost:{server.servers[0].sockets[0].getsockname()[1]}/"
     finally:  # else the thread of a test that failed keeps the process

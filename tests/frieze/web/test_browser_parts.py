@@ -43,7 +43,8 @@ def page(browser, served, parts):
 
 def natural_size(page, selector):
     """Wait for a picture; return its width and height in pixels."""
-    page.wait_for_function("(one) => document.querySelector(one).naturalWidth > 1", arg=selector)
+    script = "(one) => document.querySelector(one)?.complete && document.querySelector(one).naturalWidth > 1"
+    page.wait_for_function(script, arg=selector)  # complete: not the picture before it
     return page.eval_on_selector(selector, "(image) => [image.naturalWidth, image.naturalHeight]")
 
 

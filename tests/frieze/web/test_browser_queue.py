@@ -1,5 +1,8 @@
 """The queue of mistakes in a real Chromium: accept, keep, skip, undo, retrain, and keep the head."""
 
+import contextlib
+import itertools
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,9 +15,9 @@ pytestmark = pytest.mark.slow
 KEY = "secret"
 
 
-@pytest.fixture
-def page(browser, served, watched, noisy, labels):
-    """The mistakes of the index with wrong labels; whatever fails in it fails the test."""
+@contextlib.contextmanager
+def open_queue(browser, served, watched, noisy, labels):
+    """Open the mistakes of the index with wrong labels; whatever fails in the page fails the test."""
     thumbnails = labels.with_name("thumbnails")
     collection = open_collection(noisy, None, thumbnails, find_duplicates=find_copies, labels=labels)
     collection.train_head, collection.mistakes.run_audit = frieze.train, audit
@@ -25,6 +28,20 @@ def page(browser, served, watched, noisy, labels):
     ):
         opened.click("nav a[href='#mistakes']")
         opened.wait_for_selector("#queue:not([hidden])")
+        yield opened
+
+
+@pytest.fixture
+def page(browser, served, watched, noisy, labels):
+    """The mistakes, with a file of labels of their own."""
+    with open_queue(browser, served, watched, noisy, labels) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def undecided(browser, served, watched, noisy, tmp_path_factory):
+    """The mistakes, for all tests that decide nothing."""
+    with open_queue(browser, served, watched, noisy, tmp_path_factory.mktemp("queue") / "labels.parquet") as opened:
         yield opened
 
 
@@ -79,6 +96,7 @@ def test_retrain_shows_what_changed(page, labels):
     page.click("#retrain")
     wait_for(page, "#retrained-words", "^0 labels corrected, 0 kept")
     wait_for(page, "#mistakes-words", "^2 images that the retrained heads")
+    page.wait_for_selector("#queue:not([hidden])")
     page.wait_for_function("() => document.querySelector('#queue-place').textContent.startsWith('1 of 2')")
     press(page, "a")
     press(page, "a")
@@ -108,9 +126,9 @@ def test_what_is_decided_stays_decided(page):
     assert shown(page) != first
 
 
-def test_view(page):
+def test_view(undecided):
     """V and a click on the picture view it in full; keys of the viewer decide nothing."""
-    first = shown(page)
+    page, first = undecided, shown(undecided)
     page.keyboard.press("v")
     wait_for(page, "#viewer-title", f"^{first}$")
     page.keyboard.press("a")
@@ -119,22 +137,28 @@ def test_view(page):
     assert shown(page) == first
     page.click("#queue-view")
     wait_for(page, "#viewer-title", f"^{first}$")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#viewer:not([open])", state="attached")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1200])
-def test_nothing_sticks_out(page, scheme, width):
+@pytest.mark.parametrize(("scheme", "width"), [*itertools.product(("light", "dark"), (360, 1200))])
+def test_nothing_sticks_out(undecided, scheme, width):
     """On a phone as on a desk picture and buttons are on the screen, nothing wider than it."""
-    page.set_viewport_size({"width": width, "height": 800})
-    page.emulate_media(color_scheme=scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.evaluate("document.querySelector('#queue').scrollIntoView()")
-    box = page.locator('#queue [data-key="u"]').bounding_box()
-    assert box["y"] + box["height"] <= 800
+    undecided.set_viewport_size({"width": width, "height": 800})
+    undecided.emulate_media(color_scheme=scheme)
+    undecided.wait_for_function("() => document.querySelector('#queue-image').complete")
+    assert undecided.evaluate("document.documentElement.scrollWidth") <= width
+    undecided.wait_for_function(  # more may come below it
+        """() => {
+            document.querySelector('#queue').scrollIntoView();
+            return document.querySelector('#queue [data-key="u"]').getBoundingClientRect().bottom <= 800;
+        }"""
+    )
 
 
-def test_names_for_those_who_do_not_see(page):
+def test_names_for_those_who_do_not_see(undecided):
     """The queue's buttons say what they do."""
+    page = undecided
     suggested, given = page.text_content("#queue-suggested"), page.text_content("#queue-given")
     for name in (f"Accept {suggested} A", f"Keep {given} K", "Skip S", "Undo U", "View this image in full", "Retrain"):
         assert page.get_by_role("button", name=name, exact=True).count() == 1, name

@@ -1,5 +1,7 @@
 """The viewer in a real Chromium: open, walk, zoom, label, search on, close."""
 
+import itertools
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -14,16 +16,25 @@ KEY = "secret"
 TITLES = "tiles => tiles.map((tile) => tile.title)"
 
 
-@pytest.fixture
-def page(browser, served, watched, world, labels):
-    """The page over the world's photographs with a file of labels; whatever fails in it fails the test."""
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """Where the labels are stored, of all tests: one of them labels."""
+    return tmp_path_factory.mktemp("labels") / "labels.parquet"
+
+
+@pytest.fixture(scope="module")
+def address(served, world, labels):
+    """Where the page over the world's photographs is served, with a file of labels."""
     thumbnails = labels.with_name("thumbnails")
     collection = open_collection(world / "photos.index", None, thumbnails, find_duplicates=find_copies, labels=labels)
-    size = {"width": 1200, "height": 800}
-    with (
-        served(collection, token=KEY) as address,
-        watched(browser, f"{address}#token={KEY}", viewport=size) as opened,
-    ):
+    with served(collection, token=KEY) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser, watched, address):
+    """The page; whatever fails in it fails the test."""
+    with watched(browser, f"{address}#token={KEY}", viewport={"width": 1200, "height": 800}) as opened:
         opened.wait_for_selector("#hits .tile")
         yield opened
 
@@ -38,7 +49,9 @@ def open_viewer(page, image):
     """Click an image, and wait until it is shown."""
     page.click(f'#hits .tile[title="{image}"]')
     wait_for(page, "#viewer-title", image)
-    page.wait_for_function("() => document.querySelector('#viewer-image').naturalWidth > 1")
+    page.wait_for_function(
+        "() => { const one = document.querySelector('#viewer-image'); return one.complete && one.naturalWidth > 1; }"
+    )
 
 
 def is_open(page):
@@ -187,17 +200,16 @@ def test_names_for_those_who_do_not_see(page):
         assert page.get_by_role("button", name=name).count() == 1, name
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1200])
-def test_nothing_sticks_out(page, scheme, width):
+def test_nothing_sticks_out(page):
     """On a phone as on a desk the picture and its buttons are on the screen, nothing wider than it."""
-    page.set_viewport_size({"width": width, "height": 700})
-    page.emulate_media(color_scheme=scheme)
     open_viewer(page, "red/0.png")
-    assert page.evaluate("document.querySelector('#viewer').scrollWidth") <= width
-    box = page.locator("#viewer-close").bounding_box()
-    assert box["x"] + box["width"] <= width
-    assert box["y"] + box["height"] <= 700
+    page.wait_for_selector("#viewer-neighbours .tile")
+    for scheme, width in itertools.product(("light", "dark"), (360, 1200)):
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size({"width": width, "height": 700})
+        assert page.evaluate("document.querySelector('#viewer').scrollWidth") <= width
+        box = page.eval_on_selector("#viewer-close", "one => one.getBoundingClientRect().toJSON()")
+        assert (box["right"] <= width, box["bottom"] <= 700) == (True, True)
 
 
 def test_photographs(browser, served, tmp_path, data_dir):

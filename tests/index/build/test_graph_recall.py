@@ -72,8 +72,9 @@ def test_equal_rows_do_not_raise_recall():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_rows", "dim", "target"), [(2_500, 64, 0.95), (3_000, 32, 0.95), (12_000, 64, 0.9)])
-@pytest.mark.parametrize("seed", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("n_rows", "dim", "target", "seed"), [(2_500, 64, 0.95, 1), (3_000, 32, 0.95, 3), (12_000, 64, 0.9, 5)]
+)
 def test_recall_is_that_of_new_queries_of_any_size(n_rows, dim, target, seed):
     """The same for more rows and other shapes."""
     assert_unbiased(n_rows, dim, target, seed)

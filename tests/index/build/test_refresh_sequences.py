@@ -10,7 +10,7 @@ from frieze.features import top_k
 from frieze.indexing import KINDS, build_index, open_index
 from frieze.indexing.build import build
 
-N_STEPS = 5
+N_STEPS = 3
 OTHERS = [kind for kind in KINDS if kind != "exact"]
 WRITERS = {"write_vectors": 40_000, "save": 1_000, "write_rows": 2_000, "write_document": 500}
 """What writes each of an index's files, and a number of bytes at which it is not done."""
