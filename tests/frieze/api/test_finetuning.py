@@ -601,14 +601,6 @@ def test_what_does_not_fit(table, tmp_path, options, message):
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.slow
-def test_numbers_are_as_good_as_their_text(table, probe, tmp_path, idle):
-    """A number of last layers may be given as one, and is noted as its text would be."""
-    document = frieze.finetune(table, out=tmp_path / "m", **QUICK | {"unfreeze": 2, "layers": 8, "epochs": 1})
-    stored = json.loads((tmp_path / "m" / "head.json").read_text())["finetuned"]
-    assert (stored["unfreeze"], stored["asked"]["layers"], document["epochs"]) == ("2", "8", 1)
-
-
 def test_the_backbone_of_the_table_may_be_named(table, probe, residual, tmp_path, monkeypatch, stop):
     """The backbone that the table was made with may be named, also by a relative path."""
     monkeypatch.chdir(residual.parent)
