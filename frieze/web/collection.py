@@ -51,6 +51,7 @@ class Collection:
         labels: The file of labels, or None.
         is_read_only: Whether nothing is to be written.
         mistakes: Images whose label may be wrong.
+        facets: The values of its columns.
         maps: Its maps.
         notes: Sentences to show when the page starts.
         train_head: `frieze.train`, for heads that are kept; None where none can be.
@@ -73,7 +74,8 @@ class Collection:
         self.inference = Inference(self.index.spec, self._load, self._load_text_encoder)
         self.decision_log = DecisionLog(log_path(index.path), is_read_only=is_read_only)
         self._duplicates = BackgroundResult(lambda: find_duplicates(index))
-        self.maps = Maps(index)
+        self.facets = Facets(index)
+        self.maps = Maps(index, self.facets, head)
         self.mistakes = Mistakes(index, head, labels, lambda: self.unit_vectors)
 
     @functools.cached_property
@@ -83,11 +85,6 @@ class Collection:
 
         read = functools.partial(indexing.read_vectors, self.index)
         return frieze.classifiers.UnitVectors(read, (len(self.index), self.index.spec.dim))
-
-    @functools.cached_property
-    def facets(self) -> Facets:
-        """The values of its columns."""
-        return Facets(self.index)
 
     def describe(self) -> dict[str, Any]:
         """Return what the page shows first: size, kind, backbone, labels and head."""

@@ -6,6 +6,7 @@ const FINE_PX = 3; // between corners of a lasso
 const MOST_CORNERS = 300;
 const PICTURE_PX = 52;
 const MOST_IN_VIEW = 400; // points: with more in view none is a picture
+const MOST_NAMED = 40; // values
 const NAMES = { tsne: "t-SNE", umap: "UMAP", pca: "PCA" };
 const RAMP = [[72, 33, 115], [59, 82, 139], [33, 145, 140], [94, 201, 98], [223, 206, 37]]; // viridis, without its ends
 const GREY = [136, 136, 136];
@@ -19,6 +20,7 @@ let points = null; // { xy, method, kept }
 let grid;
 let scatter;
 let colours = { kind: "values", n: 1 };
+let names = []; // {text, x, y} of regions
 let view = { x: 0.5, y: 0.5, zoom: 1 };
 let spans = [1, 1]; // of the points, across and up
 let loop = []; // the lasso, in coordinates of the points
@@ -37,6 +39,7 @@ export function begin(these) {
   dom.get("method").addEventListener("change", load);
   dom.get("whole").addEventListener("click", () => { view = { x: 0.5, y: 0.5, zoom: 1 }; draw(); });
   dom.get("list").addEventListener("click", chooseInView);
+  dom.get("names").addEventListener("change", draw);
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(event.offsetX, event.offsetY, Math.exp(-event.deltaY / 400)); }, { passive: false });
   canvas.addEventListener("pointerdown", press);
   canvas.addEventListener("pointermove", move);
@@ -68,7 +71,7 @@ async function load() {
     spans = [0.01, 0.01];
     points.xy.forEach((value, at) => { spans[at % 2] = Math.max(spans[at % 2], 2 * Math.abs(value - 0.5)); });
     Object.assign(view, { x: 0.5, y: 0.5, zoom: 1 });
-    [pictures, loop, hovered] = [new Map(), [], -1];
+    [pictures, loop, hovered, names] = [new Map(), [], -1, []];
     scatter.setPoints(points.xy);
     const kept = points.kept === null ? "" : `; the plane keeps ${dom.percent(points.kept)} of the variance`;
     dom.get("map-words").textContent = `${dom.count(n(), "image")} by ${NAMES[points.method]}${kept}`;
@@ -81,9 +84,11 @@ async function load() {
   }
 }
 
-// Colours the points: `codes` has a byte for each, `n` is how many colours there are, of `values` or along a ramp.
-export function colour(codes, kind, size) {
-  colours = { kind, n: size };
+// Colours the points: `codes` has a byte for each, `texts` the name of each colour, of `values` or along a ramp.
+export function colour(codes, kind, texts) {
+  colours = { kind, n: texts.length };
+  const regions = kind === "values" ? page.nameRegions(points.xy, codes, Math.min(texts.length, MOST_NAMED)) : [];
+  names = regions.map(({ code, x, y }) => ({ text: texts[code], x, y }));
   scatter.setColours(codes, palette());
   draw();
 }
@@ -165,12 +170,31 @@ function drawNow() {
   const size = Math.max(1.5, Math.min(6, 220 * Math.sqrt(view.zoom / n())));
   scatter.draw({ x: view.x, y: view.y, side: scale().side, size });
   const ratio = window.devicePixelRatio || 1;
-  canvas.width = canvas.clientWidth * ratio;
-  canvas.height = canvas.clientHeight * ratio;
+  const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const brush = canvas.getContext("2d");
-  brush.scale(ratio, ratio);
+  brush.setTransform(ratio, 0, 0, ratio, 0, 0);
+  brush.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
   drawPictures(brush);
+  if (dom.get("names").checked) drawNames(brush);
   outline(brush);
+}
+
+// Names of regions, with a halo; one that would lie over another is left out.
+function drawNames(brush) {
+  const { width, height, side } = scale();
+  const { color, backgroundColor } = getComputedStyle(document.body);
+  const taken = [];
+  Object.assign(brush, { font: "600 13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4, strokeStyle: backgroundColor, fillStyle: color });
+  for (const { text, x, y } of names) {
+    const [left, top] = [width / 2 + (x - view.x) * side, height / 2 - (y - view.y) * side];
+    const half = brush.measureText(text).width / 2;
+    if (taken.some((one) => Math.abs(one.left - left) < one.half + half && Math.abs(one.top - top) < 18)) continue;
+    taken.push({ left, top, half });
+    brush.strokeText(text, left, top);
+    brush.fillText(text, left, top);
+  }
+  brush.lineWidth = 1;
 }
 
 // Where few points are in view they are pictures, as far as there is room; the frame has the point's colour.

@@ -2,6 +2,7 @@
 // It imports nothing, so that a page without a server can load it from a data URL.
 
 const PER_CELL = 4;
+const FEW = 20_000;
 
 export class PointGrid {
   // `xy` has x and y of each point, in [0, 1].
@@ -48,8 +49,19 @@ export class PointGrid {
     }
   }
 
+  // How many rows the cells have that a box touches.
+  countNear([left, low, right, high]) {
+    let count = 0;
+    const [from, to] = [this.column(low), this.column(high)];
+    for (let column = this.column(left); column <= this.column(right); column += 1) {
+      count += this.starts[column * this.size + to + 1] - this.starts[column * this.size + from];
+    }
+    return count;
+  }
+
   // The rows in a box, ascending; null where they are more than `most`.
   inBox(box, most) {
+    if (this.countNear(box) > FEW) return null; // it takes too long to look at each, at every frame
     const found = [];
     this.each(box, (row) => {
       const [x, y] = [this.xy[2 * row], this.xy[2 * row + 1]];

@@ -1,7 +1,8 @@
 """The points of the page's map, laid out in the background once for each method, and their colours."""
 
 import functools
-from typing import Any
+import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,12 @@ from frieze.core import Rows
 from frieze.reports.projection import METHODS, Points, choose_rows, project_stored, to_document
 from frieze.web.background import BackgroundResult
 from frieze.web.facets.columns import Facet
-from frieze.web.facets.count import N_VALUES
+from frieze.web.facets.count import N_VALUES, Facets
 from frieze.web.map.lasso import find_inside, read_lasso
+from frieze.web.map.predictions import predicted_columns
+
+if TYPE_CHECKING:
+    from frieze.classifiers import Head
 
 MOST_POINTS = 1_000_000
 OTHER, NONE = 254, 255
@@ -24,16 +29,30 @@ class Maps:
 
     Args:
         index: The index.
+        facets: The values of its columns.
+        head: The head, or None.
     """
 
-    def __init__(self, index: indexing.Index) -> None:
-        self._index = index
+    def __init__(self, index: indexing.Index, facets: Facets, head: "Head | None") -> None:
+        self._index, self._facets, self._head = index, facets, head
+        self._lock = threading.Lock()
         self._results = {method: BackgroundResult(functools.partial(self._project, method)) for method in METHODS}
         self.rows_inside = functools.lru_cache(maxsize=8)(self._find_rows_inside)
 
     def points(self, method: str) -> BackgroundResult[Points]:
         """Return the points of a map of at most 1,000,000 images, computed in the background."""
         return self._results[method]
+
+    def columns(self) -> list[Facet]:
+        """Return the columns by which a map can be coloured: those of the table, and what the head predicts."""
+        with self._lock:
+            return self._facets.columns + self._predicted
+
+    @functools.cached_property
+    def _predicted(self) -> list[Facet]:
+        if self._head is None:
+            return []
+        return predicted_columns(self._head, indexing.read_vectors(self._index, np.arange(len(self._index))))
 
     def document(self, method: str) -> dict[str, Any]:
         """Return at most 100,000 points of a map that is there, with ids and labels."""

@@ -90,14 +90,14 @@ def _add_colours(app: FastAPI, collection: Collection) -> None:
     @app.get("/map/columns", response_model=MapColumns)
     def map_columns() -> dict[str, Any]:
         """Return the columns by which the map can be coloured, with the values that have a colour of their own."""
-        return {"columns": [_describe(facet) for facet in collection.facets.columns]}
+        return {"columns": [_describe(facet) for facet in collection.maps.columns()]}
 
     @app.get("/map/colours", response_class=Response, responses=BYTES | ACCEPTED)
     def map_colours(column: ColumnName, method: Method = "tsne") -> Response:
         """Return the colour of each point by a column, a byte each."""
-        facet = next((one for one in collection.facets.columns if one.column == column), None)
+        facet = next((one for one in collection.maps.columns() if one.column == column), None)
         if facet is None:
-            names = ", ".join(one.column for one in collection.facets.columns)
+            names = ", ".join(one.column for one in collection.maps.columns())
             raise InputError(f"The map can't be coloured by {column}.", hint=f"Use one of: {names}.")
         if working := _working(collection, method):
             return working

@@ -5,6 +5,7 @@ import { count, get, make, say } from "./dom.js";
 import * as map from "./map.js";
 import { Pages } from "./pages.js";
 import { PointGrid } from "./point_grid.js";
+import { nameRegions } from "./region_names.js";
 import { Scatter } from "./scatter.js";
 import * as selection from "./selection.js";
 import { chip, link } from "./shared_filter.js";
@@ -21,7 +22,7 @@ let names; // asks for the columns, once
 
 export function begin(dom) {
   const open = (id) => viewer.openList([id]);
-  map.begin({ dom, Scatter, PointGrid, load, describe, open, choose, onLoad, repaint: showLegend });
+  map.begin({ dom, Scatter, PointGrid, nameRegions, load, describe, open, choose, onLoad, repaint: showLegend });
   pages = new Pages(get("chosen-grid"), get("more-chosen"), fetchPage, (image) => imageTile(image.id, [[image.label ?? ""], [image.id, "quiet"]]));
   get("colour").addEventListener("change", colour);
   get("copy-chosen").textContent = "Select all";
@@ -89,7 +90,7 @@ async function colour() {
   const n = map.n();
   const codes = chosen ? new Uint8Array((await bytes("/map/colours", { column: chosen.column })).data) : new Uint8Array(n).fill(map.OTHER);
   if (chosen !== facet() || codes.length !== map.n()) return;
-  map.colour(codes, chosen?.kind ?? "values", chosen?.texts.length ?? 1);
+  map.colour(codes, chosen?.kind ?? "values", chosen?.texts ?? []);
   await showLegend();
 }
 
@@ -108,19 +109,23 @@ async function showLegend() {
 
 const filter = (where) => go({ ...shared, where });
 
-function valueEntries({ texts }, { values, n_values: nValues, n_none: nNone }) {
-  const known = new Map(values.map((one) => [one.text, one]));
+// What the head predicts is no column of the table, and is not counted.
+function valueEntries({ texts }, counted) {
+  const known = new Map((counted?.values ?? []).map((one) => [one.text, one]));
   const entries = texts.map((text, code) => [text, code, known.get(text)]);
-  if (nNone || known.has(null)) entries.push([null, map.NONE, known.get(null)]);
+  if (known.has(null)) entries.push([null, map.NONE, known.get(null)]);
   const shown = entries.map(([text, code, one]) => ({ text: text ?? "(none)", code, ...(one ? { count: one.count, isChosen: one.is_chosen, onclick: () => filter(one.where) } : {}) }));
-  const rest = nValues - entries.length;
+  const rest = (counted?.n_values ?? 0) - entries.length;
   return rest > 0 ? [...shown, { text: `and ${count(rest, "other")}`, code: map.OTHER }] : shown;
 }
 
-function binEntries(_, { bins, n_none: nNone }) {
-  const name = ({ low, high }) => (low === null ? `below ${high}` : high === null ? `${low} or more` : `${low} to ${high}`);
-  const shown = bins.map((one, code) => ({ text: name(one), code, count: one.count, isChosen: one.is_chosen, onclick: () => filter(one.where) }));
-  return nNone ? [...shown, { text: "(none)", code: map.NONE, count: nNone }] : shown;
+function binEntries({ texts }, counted) {
+  const name = (low, high) => (low === null ? `below ${high ?? "all"}` : high === null ? `${low} or more` : `${low} to ${high}`);
+  const shown = texts.map((low, code) => {
+    const one = counted?.bins[code];
+    return { text: name(low, texts[code + 1] ?? null), code, ...(one ? { count: one.count, isChosen: one.is_chosen, onclick: () => filter(one.where) } : {}) };
+  });
+  return counted?.n_none ? [...shown, { text: "(none)", code: map.NONE, count: counted.n_none }] : shown;
 }
 
 // A lasso becomes part of the address, as does the filter: the search shows the same images. What is inside is shown at once.

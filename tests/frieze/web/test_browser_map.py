@@ -1,4 +1,4 @@
-"""The page's map in a real Chromium: drawn by WebGL in software, coloured, and one selection with the search."""
+"""The page's map in a real Chromium: drawn, coloured, and one selection with the search."""
 
 import io
 
@@ -75,15 +75,49 @@ def pixels(page):
         return np.asarray(picture.convert("RGB"))
 
 
-def test_points_are_drawn_by_webgl(page):
-    """Points have the colours of the legend; with a colour by no column there is none."""
-    assert page.evaluate("() => document.querySelector('#points').getContext('webgl2') !== null")
+def colours_seen(page):
+    """Return whether each colour of the legend is seen on the map."""
     fills = page.eval_on_selector_all("#legend circle", "all => all.map((one) => one.getAttribute('fill'))")
-    colours = [[int(value) for value in fill[4:-1].split(",")] for fill in fills]
-    assert [bool((pixels(page) == colour).all(axis=2).any()) for colour in colours] == [True] * 3
+    seen = pixels(page)
+    return [bool((seen == [int(value) for value in fill[4:-1].split(",")]).all(axis=2).any()) for fill in fills]
+
+
+def test_points_have_the_colours_of_the_legend(page):
+    """Points have the colours of the legend; coloured by nothing they are grey."""
+    assert colours_seen(page) == [True] * 3
+    before = pixels(page)
     page.select_option("#colour", "")
     page.wait_for_function("() => !document.querySelector('#legend li')")
-    assert not any((pixels(page) == colour).all(axis=2).any() for colour in colours)
+    assert (pixels(page) != before).any()
+
+
+def test_a_card_draws_by_webgl(browser, address, watched):
+    """Where WebGL does not say that it is software, it draws the points, with what passes no filter faint."""
+    with watched(browser, "about:blank") as page:
+        page.add_init_script("WebGL2RenderingContext.prototype.getParameter = () => 'A card';")
+        page.goto(f"{address}#map")
+        page.wait_for_selector("#legend button")
+        assert page.evaluate("() => document.querySelector('#points').getContext('webgl2') !== null")
+        assert colours_seen(page) == [True] * 3
+        page.click("#legend button:has-text('green')")
+        wait_for(page, "#map-count", "^20 images shown")
+        page.wait_for_function("() => document.querySelector('#legend [aria-pressed=true]')")
+        assert sum(colours_seen(page)) == 1
+
+
+def test_regions_are_named(page):
+    """A value's name stands where most of the points are its own, and nowhere where it is always among others."""
+    names = page.evaluate(
+        """async () => {
+        const { nameRegions } = await import('/static/region_names.js');
+        const spread = (x, y, codes) => codes.map((code, n) => [x + 0.001 * n, y, code]);
+        const [low, high] = [spread(0.2, 0.2, [0, 0, 0, 0, 2]), spread(0.8, 0.7, [1, 1, 1, 1, 1, 2, 2])];
+        const all = [...low, ...high, ...spread(0.5, 0.9, [0])];
+        const xy = Float32Array.from(all.flatMap(([x, y]) => [x, y]));
+        return nameRegions(xy, Uint8Array.from(all.map(([, , code]) => code)), 3);
+        }"""
+    )
+    assert [(one["code"], round(one["x"], 1), round(one["y"], 1)) for one in names] == [(0, 0.2, 0.2), (1, 0.8, 0.7)]
 
 
 def test_a_lasso_is_shared(page):
@@ -132,20 +166,3 @@ def test_near_points_are_pictures(page):
     seen = pixels(page).reshape(-1, 3).astype(int)
     for colour in COLOURS.values():
         assert (np.abs(seen - colour).max(axis=1) < 30).sum() > 500
-
-
-def test_without_webgl(browser, address, watched):
-    """Where there is no WebGL, the points are drawn on a plain canvas."""
-    with watched(browser, "about:blank") as page:
-        page.add_init_script(
-            "const get = HTMLCanvasElement.prototype.getContext;"
-            "HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {"
-            " return kind === 'webgl2' ? null : get.call(this, kind, ...rest); };"
-        )
-        page.goto(f"{address}#map")
-        page.wait_for_selector("#legend button")
-        page.wait_for_function(
-            """() => { const canvas = document.querySelector('#points');
-            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-            return data.some((value) => value); }"""
-        )

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import frieze
+
 
 @pytest.fixture
 def points(later):
@@ -33,6 +35,18 @@ def test_colours(page, points):
     labels = next(one for one in page.get("/map/columns").json()["columns"] if one["column"] == "label")
     colours = np.frombuffer(page.get("/map/colours?column=label").content, np.uint8)
     assert [labels["texts"][colour] for colour in colours] == [points["labels"][code] for code in points["codes"]]
+
+
+def test_predictions_are_columns(page, points, world):
+    """With a head the map is coloured by its predictions, too."""
+    table = frieze.open_features(world / "photos.features")
+    predicted, probabilities = frieze.open_head(world / "photos.head").predict(table.embeddings())
+    columns = {one["column"]: one["texts"] for one in page.get("/map/columns").json()["columns"]}
+    colours = np.frombuffer(page.get("/map/colours?column=head:+prediction").content, np.uint8)
+    assert [columns["head: prediction"][colour] for colour in colours] == list(predicted)
+    bins = np.frombuffer(page.get("/map/colours?column=head:+probability").content, np.uint8)
+    lowest = np.array([-np.inf, *map(float, columns["head: probability"][1:])])[bins]
+    assert (lowest <= probabilities + 1e-5).all()
 
 
 def test_images(page, points):
