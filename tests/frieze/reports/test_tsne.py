@@ -17,13 +17,13 @@ def clusters(n, *, n_clusters=10, dim=16):
 
 
 def test_forces_are_those_of_all_pairs():
-    """The repulsion on the grid is, to a tenth, the sum over all pairs."""
-    positions = np.random.default_rng(0).normal(scale=3, size=(400, 2)).astype(np.float32)
+    """The repulsion on the grid is, to a seventh, the sum over all pairs."""
+    positions = np.random.default_rng(0).normal(scale=6, size=(400, 2)).astype(np.float32)
     apart = positions[:, None] - positions
     near = 1 / (1 + (apart**2).sum(axis=2))
     expected = (near[..., None] ** 2 * apart).sum(axis=1) / (near.sum() - len(positions))
     actual = tsne._Repulsion().forces(positions)
-    assert np.linalg.norm(actual - expected) < 0.1 * np.linalg.norm(expected)
+    assert np.linalg.norm(actual - expected) < 0.15 * np.linalg.norm(expected)
 
 
 @pytest.fixture(scope="module")
