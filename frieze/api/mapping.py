@@ -1,5 +1,6 @@
 """`frieze.map`: images as points on a plane, as one page or as files of TensorBoard's Projector."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from frieze.api.paths import open_table, to_local_path
 from frieze.core import Rows
 from frieze.reports.html import check_page
 from frieze.reports.map_page import write_map_page
-from frieze.reports.projection import check_method, choose_rows, project, read_rows, to_document
+from frieze.reports.projection import check_method, choose_rows, project_stored, read_rows, to_document
 from frieze.reports.tensorboard import write_projector
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def map(  # noqa: A001  the command's own name
-    features: str | Path, *, out: str | Path, method: str = "pca", projector: bool = False, force: bool = False
+    features: str | Path, *, out: str | Path, method: str = "tsne", projector: bool = False, force: bool = False
 ) -> dict[str, Any]:
     """Project the images of a table to a plane, at most 100,000 of them, and write the map as one page.
 
@@ -28,15 +29,15 @@ def map(  # noqa: A001  the command's own name
     Args:
         features: The table's folder.
         out: The HTML file; with `projector` a folder.
-        method: `pca`, which preserves distances as far as two axes can, or `umap` (pip install 'frieze[umap]'), which
-            preserves neighbourhoods.
+        method: `tsne` or `umap` (pip install 'frieze[umap]'), which preserve neighbourhoods, or `pca`, which preserves
+            distances as far as two axes can. Fewer than 50 images are projected by PCA where t-SNE is asked for.
         projector: Write the embeddings for TensorBoard's Projector instead: tensors.tsv, metadata.tsv and
             projector_config.pbtxt.
         force: Replace an existing folder of `projector`.
 
     Returns:
-        `out`, `points`, `rows` of the table, and for a page `method`, `kept` (share of the variance that the plane
-        keeps, null for UMAP) and `pictures`.
+        `out`, `points`, `rows` of the table, and for a page `method` (the one that was used), `kept` (share of the
+        variance that the plane keeps, null but for PCA) and `pictures`.
 
     Raises:
         InputError: The request can't be met; the hint says what to change.
@@ -51,10 +52,10 @@ def map(  # noqa: A001  the command's own name
         return summary
     check_page(out_path)
     with terminal.spinner("Projecting"):
-        points = project(np.concatenate(list(read_rows(table, rows))), rows, method=method)
+        points = project_stored(functools.partial(read_rows, table), rows, method=method)
         document = to_document(points, table.ids[rows].tolist(), *_encode_labels(table, rows))
         n_pictures = write_map_page(out_path, document, table, rows)
-    return summary | {"method": method, "kept": points.kept, "pictures": n_pictures}
+    return summary | {"method": points.method, "kept": points.kept, "pictures": n_pictures}
 
 
 def _encode_labels(table: "Features", rows: Rows) -> tuple[list[str], Rows]:

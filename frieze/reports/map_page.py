@@ -33,7 +33,9 @@ def write_map_page(path: Path, document: dict[str, Any], table: "Features", rows
         InputError: `path` is something else than a page of ours.
     """
     pictures = _draw_thumbnails(table, rows)
-    scripts = {"dom_js": to_base64("dom.js"), "map_js": to_base64("map.js")}
+    scripts = {
+        f"{name}_js": to_base64(f"{name}.js") for name in ("dom", "map", "point_grid", "region_names", "scatter")
+    }
     title = f"Map of {table.path.name}"
     write_page(path, "map.html", title=title, document=document | {"pictures": pictures}, **scripts)
     return len(pictures)

@@ -18,6 +18,7 @@ from frieze.web.facets.routes import add_facet_routes
 from frieze.web.inference import MAX_BYTES, BusyError
 from frieze.web.labels.routes import add_label_routes
 from frieze.web.labels.teach_routes import add_teach_routes
+from frieze.web.map.routes import add_map_routes
 from frieze.web.middleware import Guard, TooLargeError, TooSlowError
 from frieze.web.routes import add_collection_routes, add_decision_routes, add_search_routes
 from frieze.web.schemas import PROBLEMS
@@ -48,6 +49,7 @@ def make_app(collection: Collection, *, hosts: frozenset[str] = frozenset(), tok
     add_search_routes(app, collection)
     add_collection_routes(app, collection)
     add_facet_routes(app, collection)
+    add_map_routes(app, collection)
     may_write = writable(token or secrets.token_urlsafe(), is_read_only=collection.is_read_only)
     add_decision_routes(app, collection, may_write)
     add_label_routes(app, collection, may_write)

@@ -9,13 +9,13 @@ import numpy as np
 
 from frieze import features as stored
 from frieze import indexing
-from frieze.core import Floats, InputError
-from frieze.reports.projection import choose_rows, project, to_document
+from frieze.core import Floats, InputError, Rows
 from frieze.search_document import SearchOptions, notes_on_words, search_document
 from frieze.web.background import BackgroundResult
 from frieze.web.decisions import DecisionLog, log_path, read_current_decisions
 from frieze.web.facets.count import Facets
 from frieze.web.inference import EmbeddedImage, Inference, describe_input
+from frieze.web.map.points import Maps
 from frieze.web.mistakes import Mistakes
 from frieze.web.schemas import Decision
 from frieze.web.thumbnails import Thumbnails
@@ -51,6 +51,8 @@ class Collection:
         labels: The file of labels, or None.
         is_read_only: Whether nothing is to be written.
         mistakes: Images whose label may be wrong.
+        facets: The values of its columns.
+        maps: Its maps.
         notes: Sentences to show when the page starts.
         train_head: `frieze.train`, for heads that are kept; None where none can be.
     """
@@ -72,7 +74,8 @@ class Collection:
         self.inference = Inference(self.index.spec, self._load, self._load_text_encoder)
         self.decision_log = DecisionLog(log_path(index.path), is_read_only=is_read_only)
         self._duplicates = BackgroundResult(lambda: find_duplicates(index))
-        self._maps = {method: BackgroundResult(functools.partial(self._project, method)) for method in ("pca", "umap")}
+        self.facets = Facets(index)
+        self.maps = Maps(index, self.facets, head)
         self.mistakes = Mistakes(index, head, labels, lambda: self.unit_vectors)
 
     @functools.cached_property
@@ -82,11 +85,6 @@ class Collection:
 
         read = functools.partial(indexing.read_vectors, self.index)
         return frieze.classifiers.UnitVectors(read, (len(self.index), self.index.spec.dim))
-
-    @functools.cached_property
-    def facets(self) -> Facets:
-        """The values of its columns."""
-        return Facets(self.index)
 
     def describe(self) -> dict[str, Any]:
         """Return what the page shows first: size, kind, backbone, labels and head."""
@@ -142,11 +140,18 @@ class Collection:
         """Return the metadata of an image."""
         return indexing.look_up(self.index, id)
 
-    def browse(self, label: str | None, where: str | None, start: int, n: int) -> dict[str, Any]:
-        """Return some images of a label, or that pass a filter, in the order of the table."""
-        rows = (
-            indexing.filter_rows(self.index, where) if label is None else indexing.label_rows(self.index, label or None)
-        )
+    def filter(self, where: str | None, lasso: str | None) -> Rows:
+        """Return the rows that pass a filter and lie in a lasso, in the order of the table.
+
+        Raises:
+            InputError: The filter or the lasso can't be used.
+        """
+        rows = indexing.filter_rows(self.index, where)
+        return rows if lasso is None else np.intersect1d(rows, self.maps.rows_inside(lasso), assume_unique=True)
+
+    def browse(self, label: str | None, where: str | None, lasso: str | None, start: int, n: int) -> dict[str, Any]:
+        """Return some images of a label, or that pass a filter and lie in a lasso, in the order of the table."""
+        rows = self.filter(where, lasso) if label is None else indexing.label_rows(self.index, label or None)
         images = indexing.take_rows(self.index, rows[start : start + n])
         return {"total": len(rows), "start": start, "images": images}
 
@@ -183,17 +188,6 @@ class Collection:
             raise InputError("A pair has two images.", hint="Use two ids.")
         hashes = [self.metadata(name).get("sha256") for name in (decision.id, decision.other)]
         self.decision_log.append(decision, sha256=(hashes[0], hashes[1]))
-
-    def map(self, method: str) -> BackgroundResult[dict[str, Any]]:
-        """Return the images as points of a map, computed in the background."""
-        return self._maps[method]
-
-    def _project(self, method: str) -> dict[str, Any]:
-        rows = choose_rows(len(self.index))
-        vectors = np.concatenate(list(indexing.read_vectors(self.index, rows)))
-        points = project(vectors, rows, method=method)
-        labels, codes = indexing.label_codes(self.index)
-        return to_document(points, self.index.ids[rows].tolist(), labels, codes[rows])
 
     def _load(self) -> "Backbone":
         import frieze.embedder

@@ -1,7 +1,7 @@
 """The routes of the page's server."""
 
 import io
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import fastapi
 from anyio import CapacityLimiter, to_thread
@@ -11,7 +11,6 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from frieze.core import count_cores
-from frieze.reports.projection import check_method
 from frieze.reports.thumbnails import PICTURE_PX, draw, draw_whole
 from frieze.search_document import SearchOptions
 from frieze.web import schemas
@@ -31,6 +30,7 @@ from frieze.web.schemas import (
     Count,
     Id,
     K,
+    Lasso,
     MinScore,
     Start,
     Text,
@@ -139,7 +139,7 @@ MistakeSource = Annotated[
 
 
 def add_collection_routes(app: FastAPI, collection: Collection) -> None:
-    """Add the routes for the collection, classes, duplicates, mistakes and the map."""
+    """Add the routes for the collection, classes, duplicates and mistakes."""
 
     @app.get("/collection", response_model=schemas.Facts)
     def describe() -> dict[str, Any]:
@@ -147,9 +147,11 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
         return collection.describe()
 
     @app.get("/images", response_model=schemas.Images)
-    def browse(label: Label = None, where: Where = None, start: Start = 0, n: Count = 60) -> dict[str, Any]:
+    def browse(
+        label: Label = None, where: Where = None, lasso: Lasso = None, start: Start = 0, n: Count = 60
+    ) -> dict[str, Any]:
         """Return some images, in the order of the table."""
-        return collection.browse(label, where, start, n)
+        return collection.browse(label, where, lasso or None, start, n)
 
     @app.get("/duplicates", response_model=schemas.Duplicates, responses=ACCEPTED)
     def duplicates() -> Any:
@@ -169,13 +171,6 @@ def add_collection_routes(app: FastAPI, collection: Collection) -> None:
     def retrain() -> Any:
         """Fit heads on the labels as they are now and as the table has them, and compare these; nothing is stored."""
         return _or_working(collection.mistakes.retrain())
-
-    # The operation's name is part of the schema, from which clients are generated.
-    @app.get("/map", response_model=schemas.Map, responses=ACCEPTED, operation_id="lay_out_map_get", summary="Lay Out")
-    def project(method: Literal["pca", "umap"] = "pca") -> Any:
-        """Return the images as points on a plane, at most 100,000 of them."""
-        check_method(method)
-        return _or_working(collection.map(method))
 
 
 def add_decision_routes(app: FastAPI, collection: Collection, writable: Writable) -> None:

@@ -240,6 +240,10 @@ Text = Annotated[
 ]
 K = Annotated[int, fastapi.Query(ge=1, le=MAX_COUNT, description="Maximum number of hits.")]
 Where = Annotated[str | None, fastapi.Query(max_length=4096, description="A filter, as in `frieze search --where`.")]
+Lasso = Annotated[
+    str | None,
+    fastapi.Query(max_length=16_384, description="A polygon on the map, `METHOD:x,y;x,y;...`: images inside it."),
+]
 MinScore = Annotated[float | None, fastapi.Query(allow_inf_nan=False, description="Leave out hits below this score.")]
 Start = Annotated[int, fastapi.Query(ge=0, le=10**9)]
 Count = Annotated[int, fastapi.Query(ge=0, le=MAX_COUNT)]
@@ -276,3 +280,6 @@ ORIGINAL: dict[int | str, dict[str, Any]] = {
     }
 }
 PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "A PNG."}}
+BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {}}, "description": "An array, in the order of the points."}
+}

@@ -11,7 +11,11 @@ from frieze.cli import options
 @click.argument("features")
 @options.out("The HTML file; with --projector a folder.")
 @click.option(
-    "--method", type=click.Choice(("pca", "umap")), default="pca", show_default=True, help="Projection to the plane."
+    "--method",
+    type=click.Choice(("tsne", "umap", "pca")),
+    default="tsne",
+    show_default=True,
+    help="Projection to the plane.",
 )
 @click.option("--projector", is_flag=True, help="Write TensorBoard Projector's files instead.")
 @options.force

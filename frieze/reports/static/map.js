@@ -1,30 +1,45 @@
-// Map: each image a point on a plane; hover shows it, a lasso lists those inside.
+// Map: each image a point on a plane; hover shows it, a lasso takes those inside, near ones are pictures.
 // It imports nothing, so that a page without a server can load it from a data URL.
 
-const MOST_LISTED = 200;
-const MOST_NAMED = 40;
 const NEAR_PX = 12;
+const FINE_PX = 3; // between corners of a lasso
+const MOST_CORNERS = 300;
+const PICTURE_PX = 52;
+const MOST_IN_VIEW = 400; // points: with more in view none is a picture
+const MOST_NAMED = 40; // values
+const NAMES = { tsne: "t-SNE", umap: "UMAP", pca: "PCA" };
+const RAMP = [[72, 33, 115], [59, 82, 139], [33, 145, 140], [94, 201, 98], [223, 206, 37]]; // viridis, without its ends
+const GREY = [136, 136, 136];
 const svg = "http://www.w3.org/2000/svg";
-let dom; // the functions of dom.js
-let loadPoints; // method -> the document of the map
-let like; // opens or copies the image that was clicked
-let points = null;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+export const [OTHER, NONE] = [254, 255]; // colours of values without one of their own, and of no value
+
+let page; // what the page brings: dom, Scatter, PointGrid, load, describe, open, choose
+let dom;
+let points = null; // { xy, method, kept }
+let grid;
+let scatter;
+let colours = { kind: "values", n: 1 };
+let names = []; // {text, x, y} of regions
 let view = { x: 0.5, y: 0.5, zoom: 1 };
+let spans = [1, 1]; // of the points, across and up
 let loop = []; // the lasso, in coordinates of the points
 let drag = null;
+let hovered = -1;
+let isDrawing = false;
 const fingers = new Map(); // where the pointers are that are down
 let wasApart = 0; // two of them, in pixels
-let cells = new Map();
-let spans = [1, 1]; // of the points, across and up
-let hovered = -1;
+let pictures = new Map(); // row -> its image, or null until it is asked for
 
-export function begin(page) {
-  ({ dom, load: loadPoints, like } = page);
+export function begin(these) {
+  page = these;
+  ({ dom } = page);
   const canvas = dom.get("canvas");
+  scatter = new page.Scatter(dom.get("points"));
   dom.get("method").addEventListener("change", load);
   dom.get("whole").addEventListener("click", () => { view = { x: 0.5, y: 0.5, zoom: 1 }; draw(); });
   dom.get("list").addEventListener("click", chooseInView);
-  dom.get("copy-chosen").addEventListener("click", () => dom.copy(dom.get("copy-chosen"), chosen.map((row) => points.ids[row]).join("\n")));
+  dom.get("names").addEventListener("change", draw);
   canvas.addEventListener("wheel", (event) => { event.preventDefault(); zoomAt(event.offsetX, event.offsetY, Math.exp(-event.deltaY / 400)); }, { passive: false });
   canvas.addEventListener("pointerdown", press);
   canvas.addEventListener("pointermove", move);
@@ -33,60 +48,98 @@ export function begin(page) {
   canvas.addEventListener("pointerleave", () => hover(-1));
   canvas.addEventListener("keydown", steer);
   new ResizeObserver(draw).observe(canvas);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  dark.addEventListener("change", () => { paint(); page.repaint?.(); });
 }
 
-export function show() {
-  if (!points) load();
+// Whether points are there already.
+export async function show() {
+  if (!points) await load();
+  else draw();
 }
+
+export const method = () => dom.get("method").value;
+export const n = () => (points ? points.xy.length / 2 : 0);
 
 async function load() {
-  const method = dom.get("method").value;
+  const wanted = method();
   dom.get("map-words").textContent = "Laying out ...";
   try {
-    const loaded = await loadPoints(method);
-    if (method !== dom.get("method").value) return;
+    const loaded = await page.load(wanted);
+    if (wanted !== method()) return;
     points = loaded;
-    index();
-    legend();
+    grid = new page.PointGrid(points.xy);
+    spans = [0.01, 0.01];
+    points.xy.forEach((value, at) => { spans[at % 2] = Math.max(spans[at % 2], 2 * Math.abs(value - 0.5)); });
+    Object.assign(view, { x: 0.5, y: 0.5, zoom: 1 });
+    [pictures, loop, hovered, names] = [new Map(), [], -1, []];
+    scatter.setPoints(points.xy);
     const kept = points.kept === null ? "" : `; the plane keeps ${dom.percent(points.kept)} of the variance`;
-    dom.get("map-words").textContent = `${dom.count(points.ids.length, "image")}${kept}`;
-    dom.get("chosen").hidden = true;
+    dom.get("map-words").textContent = `${dom.count(n(), "image")} by ${NAMES[points.method]}${kept}`;
     draw();
+    page.onLoad();
   } catch (problem) {
     dom.get("map-words").textContent = "";
-    dom.get("method").value = "pca";
+    dom.get("method").value = "tsne";
     dom.say(problem);
   }
 }
 
-const colour = (code) => (code < 0 ? "#888" : `hsl(${(code * 137.5) % 360} 70% ${matchMedia("(prefers-color-scheme: dark)").matches ? 65 : 42}%)`);
-
-function legend() {
-  const named = points.labels.slice(0, MOST_NAMED).map((label, code) => [label, code]);
-  if (named.length && points.codes.includes(-1)) named.push(["(no label)", -1]);
-  const rest = points.labels.length - MOST_NAMED;
-  dom.get("legend").replaceChildren(...named.map(([label, code]) => {
-    const dot = document.createElementNS(svg, "svg");
-    const circle = document.createElementNS(svg, "circle");
-    for (const [name, value] of Object.entries({ cx: "50%", cy: "50%", r: "45%", fill: colour(code) })) circle.setAttribute(name, value);
-    dot.append(circle);
-    return dom.make("li", {}, dot, label);
-  }), ...(rest > 0 ? [dom.make("li", { textContent: `and ${dom.count(rest, "other")}` })] : []));
+// Colours the points: `codes` has a byte for each, `texts` the name of each colour, of `values` or along a ramp.
+export function colour(codes, kind, texts) {
+  colours = { kind, n: texts.length };
+  const regions = kind === "values" ? page.nameRegions(points.xy, codes, Math.min(texts.length, MOST_NAMED)) : [];
+  names = regions.map(({ code, x, y }) => ({ text: texts[code], x, y }));
+  scatter.setColours(codes, palette());
+  draw();
 }
 
-// A coarse grid over the plane, so that the point under the pointer is found among a few.
-const GRID = 200;
-const cellOf = (x, y) => Math.floor(x * GRID) * (GRID + 1) + Math.floor(y * GRID);
+// Shows the points whose byte is 1, and all others faintly; null shows all.
+export function showOnly(bytes) {
+  scatter.setShown(bytes);
+  draw();
+}
 
-function index() {
-  spans = [points.x, points.y].map((values) => values.reduce((most, value) => Math.max(most, 2 * Math.abs(value - 0.5)), 0.01));
-  cells = new Map();
-  points.x.forEach((x, row) => {
-    const key = cellOf(x, points.y[row]);
-    if (cells.has(key)) cells.get(key).push(row);
-    else cells.set(key, [row]);
-  });
+function paint() {
+  scatter.setColours(scatter.codes, palette());
+  draw();
+}
+
+export const colourOf = (code) => palette()[code];
+
+function palette() {
+  const { kind, n: size } = colours;
+  return Array.from({ length: 256 }, (_, code) => (code >= OTHER ? GREY : kind === "values" ? hue(code) : onRamp(size > 1 ? code / (size - 1) : 0)));
+}
+
+function hue(code) {
+  const [angle, light] = [(code * 137.5) % 360, dark.matches ? 0.65 : 0.42];
+  const part = (shift) => {
+    const at = (shift + angle / 30) % 12;
+    return Math.round(255 * (light - 0.7 * Math.min(light, 1 - light) * Math.max(-1, Math.min(at - 3, 9 - at, 1))));
+  };
+  return [part(0), part(8), part(4)];
+}
+
+function onRamp(share) {
+  const at = Math.min(RAMP.length - 1, Math.max(0, share * (RAMP.length - 1)));
+  const [low, high] = [RAMP[Math.floor(at)], RAMP[Math.ceil(at)]];
+  return low.map((value, place) => Math.round(value + (high[place] - value) * (at % 1)));
+}
+
+// Entries {text, code, onclick, isChosen, count}: one with an action is a button.
+export function legend(entries) {
+  dom.get("legend").replaceChildren(...entries.map((entry) => {
+    const parts = [...(entry.code === undefined ? [] : [dot(entry.code)]), entry.text, ...(entry.count === undefined ? [] : [dom.make("span", { className: "quiet", textContent: ` ${entry.count.toLocaleString()}` })])];
+    if (!entry.onclick) return dom.make("li", {}, ...parts);
+    return dom.make("li", {}, dom.make("button", { type: "button", ariaPressed: entry.isChosen, onclick: entry.onclick }, ...parts));
+  }));
+}
+
+function dot(code) {
+  const [picture, circle] = ["svg", "circle"].map((name) => document.createElementNS(svg, name));
+  for (const [name, value] of Object.entries({ cx: "50%", cy: "50%", r: "45%", fill: `rgb(${colourOf(code).join()})` })) circle.setAttribute(name, value);
+  picture.append(circle);
+  return picture;
 }
 
 function scale() {
@@ -94,9 +147,9 @@ function scale() {
   return { width, height, side: Math.min(width / spans[0], height / spans[1]) * 0.94 * view.zoom };
 }
 
-function toScreen(x, y) {
+function toScreen(row) {
   const { width, height, side } = scale();
-  return [width / 2 + (x - view.x) * side, height / 2 - (y - view.y) * side];
+  return [width / 2 + (points.xy[2 * row] - view.x) * side, height / 2 - (points.xy[2 * row + 1] - view.y) * side];
 }
 
 function toPoint(left, top) {
@@ -104,49 +157,106 @@ function toPoint(left, top) {
   return [view.x + (left - width / 2) / side, view.y - (top - height / 2) / side];
 }
 
+// Draws once before the next frame, however often it is called.
 function draw() {
+  if (isDrawing) return;
+  isDrawing = true;
+  requestAnimationFrame(() => { isDrawing = false; drawNow(); });
+}
+
+function drawNow() {
   const canvas = dom.get("canvas");
   if (!points || !canvas.clientWidth) return;
+  const size = Math.max(1.5, Math.min(6, 220 * Math.sqrt(view.zoom / n())));
+  scatter.draw({ x: view.x, y: view.y, side: scale().side, size });
   const ratio = window.devicePixelRatio || 1;
-  canvas.width = canvas.clientWidth * ratio;
-  canvas.height = canvas.clientHeight * ratio;
+  const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const brush = canvas.getContext("2d");
-  brush.scale(ratio, ratio);
-  const size = Math.max(1.5, Math.min(5, 140 * Math.sqrt(view.zoom / points.ids.length)));
-  for (const [code, rows] of byCode()) {
-    brush.fillStyle = colour(code);
-    for (const row of rows) {
-      const [left, top] = toScreen(points.x[row], points.y[row]);
-      brush.fillRect(left - size / 2, top - size / 2, size, size);
-    }
-  }
+  brush.setTransform(ratio, 0, 0, ratio, 0, 0);
+  brush.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
+  drawPictures(brush);
+  if (dom.get("names").checked) drawNames(brush);
   outline(brush);
 }
 
-function byCode() {
-  const found = new Map();
-  points.codes.forEach((code, row) => (found.has(code) ? found.get(code).push(row) : found.set(code, [row])));
-  return found;
+// Names of regions, with a halo; one that would lie over another is left out.
+function drawNames(brush) {
+  const { width, height, side } = scale();
+  const { color, backgroundColor } = getComputedStyle(document.body);
+  const taken = [];
+  Object.assign(brush, { font: "600 13px system-ui, sans-serif", textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 4, strokeStyle: backgroundColor, fillStyle: color });
+  for (const { text, x, y } of names) {
+    const [left, top] = [width / 2 + (x - view.x) * side, height / 2 - (y - view.y) * side];
+    const half = brush.measureText(text).width / 2;
+    if (taken.some((one) => Math.abs(one.left - left) < one.half + half && Math.abs(one.top - top) < 18)) continue;
+    taken.push({ left, top, half });
+    brush.strokeText(text, left, top);
+    brush.fillText(text, left, top);
+  }
+  brush.lineWidth = 1;
+}
+
+// Where few points are in view they are pictures, as far as there is room; the frame has the point's colour.
+function drawPictures(brush) {
+  if (!page.describe || drag?.isLasso) return;
+  const { width, height } = scale();
+  const [[left, high], [right, low]] = [toPoint(0, 0), toPoint(width, height)];
+  const rows = grid.inBox([left, low, right, high], MOST_IN_VIEW) ?? [];
+  const places = new Map();
+  for (const row of rows) {
+    const [x, y] = toScreen(row);
+    const isTaken = (dx, dy) => (places.get(`${Math.floor(x / PICTURE_PX) + dx} ${Math.floor(y / PICTURE_PX) + dy}`) ?? []).some(([a, b]) => Math.abs(a - x) < PICTURE_PX && Math.abs(b - y) < PICTURE_PX);
+    if ((scatter.shown?.[row] ?? 1) === 0 || [-1, 0, 1].some((dx) => [-1, 0, 1].some((dy) => isTaken(dx, dy)))) continue;
+    const cell = `${Math.floor(x / PICTURE_PX)} ${Math.floor(y / PICTURE_PX)}`;
+    places.set(cell, [...(places.get(cell) ?? []), [x, y, row]]);
+  }
+  const chosen = [...places.values()].flat();
+  askForPictures(chosen.map(([, , row]) => row).filter((row) => !pictures.has(row)));
+  for (const [x, y, row] of chosen) drawPicture(brush, x, y, row);
+}
+
+function drawPicture(brush, x, y, row) {
+  const image = pictures.get(row);
+  if (!image?.naturalWidth) return;
+  const share = (PICTURE_PX - 8) / Math.max(image.naturalWidth, image.naturalHeight);
+  const [width, height] = [image.naturalWidth * share, image.naturalHeight * share];
+  brush.fillStyle = `rgb(${colourOf(scatter.codes[row]).join()})`;
+  brush.fillRect(x - width / 2 - 2, y - height / 2 - 2, width + 4, height + 4);
+  brush.drawImage(image, x - width / 2, y - height / 2, width, height);
+}
+
+async function askForPictures(rows) {
+  if (!rows.length) return;
+  for (const row of rows) pictures.set(row, null);
+  const asked = pictures;
+  const images = await page.describe(rows).catch(() => []);
+  rows.forEach((row, place) => {
+    const source = images[place] ? dom.thumbnail(images[place].id) : "data:,";
+    if (source !== "data:,") asked.set(row, Object.assign(new Image(), { onload: draw, src: source }));
+  });
 }
 
 function outline(brush) {
   brush.strokeStyle = getComputedStyle(document.body).color;
   if (loop.length) {
+    const { width, height, side } = scale();
     brush.beginPath();
-    loop.forEach(([x, y]) => brush.lineTo(...toScreen(x, y)));
+    loop.forEach(([x, y]) => brush.lineTo(width / 2 + (x - view.x) * side, height / 2 - (y - view.y) * side));
     brush.closePath();
     brush.stroke();
   }
   if (hovered >= 0) {
+    brush.lineWidth = 2;
     brush.beginPath();
-    brush.arc(...toScreen(points.x[hovered], points.y[hovered]), 6, 0, 2 * Math.PI);
+    brush.arc(...toScreen(hovered), 7, 0, 2 * Math.PI);
     brush.stroke();
   }
 }
 
 function zoomAt(left, top, factor) {
   const [x, y] = toPoint(left, top);
-  view.zoom = Math.min(200, Math.max(0.5, view.zoom * factor));
+  view.zoom = Math.min(2000, Math.max(0.5, view.zoom * factor));
   const [newX, newY] = toPoint(left, top);
   view.x += x - newX;
   view.y += y - newY;
@@ -164,7 +274,7 @@ function steer(event) {
   } else if (event.key === "+" || event.key === "-") {
     zoomAt(width / 2, height / 2, event.key === "+" ? 1.4 : 1 / 1.4);
   } else if (event.key === "Enter" && hovered >= 0) {
-    like(points.ids[hovered]);
+    open(hovered);
   } else {
     return;
   }
@@ -172,11 +282,16 @@ function steer(event) {
   if (event.key !== "Enter") hoverMiddle();
 }
 
+async function open(row) {
+  const [image] = await page.describe([row]);
+  page.open(image.id);
+}
+
 function hoverMiddle() {
   const { width, height } = scale();
   const row = points ? nearest(width / 2, height / 2, Infinity) : -1;
   if (row < 0) return;
-  const [offsetX, offsetY] = toScreen(points.x[row], points.y[row]);
+  const [offsetX, offsetY] = toScreen(row);
   hover(row, { offsetX, offsetY });
 }
 
@@ -185,7 +300,7 @@ function press(event) {
   dom.get("canvas").setPointerCapture(event.pointerId);
   fingers.set(event.pointerId, [event.offsetX, event.offsetY]);
   const isLasso = dom.get("lasso").checked || event.shiftKey;
-  loop = [];
+  if (isLasso) loop = [];
   wasApart = 0;
   drag = fingers.size > 1 ? null : { left: event.offsetX, top: event.offsetY, isLasso, moved: 0 };
 }
@@ -215,8 +330,10 @@ function move(event) {
     hover(nearest(event.offsetX, event.offsetY), event);
     return;
   }
-  drag.moved += Math.abs(event.offsetX - drag.left) + Math.abs(event.offsetY - drag.top);
+  const moved = Math.abs(event.offsetX - drag.left) + Math.abs(event.offsetY - drag.top);
+  drag.moved += moved;
   if (drag.isLasso) {
+    if (moved < FINE_PX && loop.length) return;
     loop.push(toPoint(event.offsetX, event.offsetY));
   } else {
     const { side } = scale();
@@ -235,36 +352,21 @@ function release(event) {
   if (ended.isLasso && loop.length > 2) choose();
   else if (ended.moved < 4) {
     const row = nearest(event.offsetX, event.offsetY);
-    if (row >= 0) like(points.ids[row]);
+    if (row >= 0) open(row);
   }
 }
 
-function nearest(left, top, within = NEAR_PX) {
-  const [x, y] = toPoint(left, top);
-  const reach = within / scale().side;
-  let best = -1;
-  let least = reach * reach;
-  const span = Math.min(GRID, Math.ceil(reach * GRID));
-  for (let column = Math.floor(x * GRID) - span; column <= Math.floor(x * GRID) + span; column += 1) {
-    for (let line = Math.floor(y * GRID) - span; line <= Math.floor(y * GRID) + span; line += 1) {
-      for (const row of cells.get(column * (GRID + 1) + line) ?? []) {
-        const distance = (points.x[row] - x) ** 2 + (points.y[row] - y) ** 2;
-        if (distance < least) [best, least] = [row, distance];
-      }
-    }
-  }
-  return best;
-}
+const nearest = (left, top, within = NEAR_PX) => grid.nearest(...toPoint(left, top), within / scale().side);
 
-function hover(row, event) {
+async function hover(row, event) {
   const card = dom.get("hover");
   card.hidden = row < 0;
   if (row === hovered) return;
   hovered = row;
   draw();
   if (row < 0) return;
-  const id = points.ids[row];
-  const label = points.labels[points.codes[row]];
+  const [{ id, label }] = await page.describe([row]);
+  if (row !== hovered) return;
   card.querySelector("img").src = dom.thumbnail(id);
   card.querySelector("img").alt = id;
   card.querySelector("figcaption").textContent = label ? `${label}: ${id}` : id;
@@ -273,33 +375,22 @@ function hover(row, event) {
   card.style.top = `${Math.max(0, Math.min(event.offsetY + 14, height - card.offsetHeight))}px`;
 }
 
-let chosen = [];
-
-// A point is inside where a ray from it crosses the loop an odd number of times.
-function isInside(x, y) {
-  let inside = false;
-  for (let here = 0, before = loop.length - 1; here < loop.length; before = here, here += 1) {
-    const [x1, y1] = loop[here];
-    const [x2, y2] = loop[before];
-    if (y1 > y !== y2 > y && x < ((x2 - x1) * (y - y1)) / (y2 - y1) + x1) inside = !inside;
-  }
-  return inside;
-}
-
 function chooseInView() {
   if (!points) return;
   const { width, height } = scale();
   loop = [[0, 0], [width, 0], [width, height], [0, height]].map(([left, top]) => toPoint(left, top));
   choose();
-  loop = [];
-  draw();
 }
 
+// Takes what is inside the loop, whose corners are rounded so that an address can hold them.
 function choose() {
-  chosen = points.ids.map((_, row) => row).filter((row) => isInside(points.x[row], points.y[row]));
-  dom.get("chosen").hidden = false;
-  const rest = chosen.length > MOST_LISTED ? `, the first ${MOST_LISTED} shown` : "";
-  dom.get("chosen-title").textContent = `${dom.count(chosen.length, "image")} inside${rest}`;
-  const tiles = chosen.slice(0, MOST_LISTED).map((row) => dom.tile(points.ids[row], [[points.labels[points.codes[row]] ?? ""], [points.ids[row], "quiet"]], { onclick: () => like(points.ids[row]) }));
-  dom.get("chosen-grid").replaceChildren(...tiles);
+  const every = Math.ceil(loop.length / MOST_CORNERS);
+  setLoop(loop.filter((_, place) => place % every === 0).map((corner) => corner.map((value) => Number(value.toFixed(5)))));
+  page.choose(loop, grid.inside(loop));
+}
+
+// Draws a lasso; none where it is empty.
+export function setLoop(corners) {
+  loop = corners;
+  draw();
 }

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from frieze import indexing
+from frieze.core import Rows
 from frieze.indexing import Conjunct, join_filters, quote_column
 from frieze.web.facets.columns import Facet, bin_conditions, make_facets
 
@@ -33,7 +34,13 @@ class Facets:
     def _made(self) -> tuple[list[Facet], list[str]]:
         return make_facets(self._index)
 
-    def count(self, where: str | None) -> dict[str, Any]:
+    @property
+    def columns(self) -> list[Facet]:
+        """The facets."""
+        with self._lock:
+            return self._made[0]
+
+    def count(self, where: str | None, inside: Rows | None = None) -> dict[str, Any]:
         """Return the document of `GET /facets`: what each value of each column would find.
 
         The counts of a column are those under the conditions on all other columns, so that several of its values can
@@ -41,6 +48,7 @@ class Facets:
 
         Args:
             where: The filter; None for all images.
+            inside: int64 [n], rows to which all counts but the totals are confined; None for all.
 
         Raises:
             InputError: The filter can't be used.
@@ -48,18 +56,19 @@ class Facets:
         with self._lock:
             facets, left_out = self._made
         conjuncts = indexing.split_filter(self._index, where)
-        masks = [self._passing(conjunct.sql) for conjunct in conjuncts]
+        masks = [self._passing(indexing.filter_rows(self._index, conjunct.sql)) for conjunct in conjuncts]
+        area = self._passing(np.arange(len(self._index)) if inside is None else inside)
         return {
             "where": where,
             "rows": len(self._index),
-            "total": int(_all(masks, len(self._index)).sum()),
-            "facets": [_count(facet, conjuncts, masks) for facet in facets],
+            "total": int(_all([area, *masks], len(self._index)).sum()),
+            "facets": [_count(facet, conjuncts, masks, area) for facet in facets],
             "left_out": left_out,
         }
 
-    def _passing(self, sql: str) -> _Mask:
+    def _passing(self, rows: Rows) -> _Mask:
         mask = np.zeros(len(self._index), bool)
-        mask[indexing.filter_rows(self._index, sql)] = True
+        mask[rows] = True
         return mask
 
 
@@ -67,11 +76,11 @@ def _all(masks: Sequence[_Mask], n: int) -> _Mask:
     return functools.reduce(np.logical_and, masks, np.ones(n, bool))
 
 
-def _count(facet: Facet, conjuncts: list[Conjunct], masks: list[_Mask]) -> dict[str, Any]:
+def _count(facet: Facet, conjuncts: list[Conjunct], masks: list[_Mask], area: _Mask) -> dict[str, Any]:
     """Return a column's counts; a value is chosen where the conditions on its column alone let it pass."""
     of_column = [conjunct.columns == {facet.column} for conjunct in conjuncts]
     n = len(facet.codes)
-    by_others = _all([mask for mask, is_of in zip(masks, of_column, strict=True) if not is_of], n)
+    by_others = _all([area, *(mask for mask, is_of in zip(masks, of_column, strict=True) if not is_of)], n)
     by_column = _all([mask for mask, is_of in zip(masks, of_column, strict=True) if is_of], n)
     counts, totals, passing = (_tally(facet, mask) for mask in (by_others, np.ones(n, bool), by_column))
     is_chosen = (passing > 0) & any(of_column)

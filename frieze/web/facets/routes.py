@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from frieze.web.collection import Collection
-from frieze.web.schemas import Where
+from frieze.web.schemas import Lasso, Where
 
 
 class FacetValue(BaseModel):
@@ -59,6 +59,9 @@ def add_facet_routes(app: FastAPI, collection: Collection) -> None:
     """Add the route that counts the values of each column."""
 
     @app.get("/facets", response_model=FacetCounts)
-    def facets(where: Where = None) -> Any:
-        """Count the values of each column under a filter; each comes with the filter that a click on it makes."""
-        return JSONResponse(collection.facets.count(where or None))  # validating each value takes as long as counting
+    def facets(where: Where = None, lasso: Lasso = None) -> Any:
+        """Count the values of each column under a filter, in a lasso; each has the filter that a click on it makes."""
+        inside = collection.maps.rows_inside(lasso) if lasso else None
+        return JSONResponse(
+            collection.facets.count(where or None, inside)
+        )  # validating each value takes as long as counting

@@ -1,11 +1,11 @@
 // Shows the view that the address names.
 
-import { ask, askUntilThere, takeToken } from "./api.js";
+import { ask, takeToken } from "./api.js";
 import * as dom from "./dom.js";
 import * as classes from "./classes.js";
 import * as duplicates from "./duplicates.js";
 import * as help from "./help.js";
-import * as map from "./map.js";
+import * as map from "./map_view.js";
 import * as mistakes from "./mistakes.js";
 import * as search from "./search.js";
 import * as selection from "./selection.js";
@@ -24,7 +24,7 @@ function showView() {
     if (section) section.hidden = other !== view;
   }
   for (const link of document.querySelectorAll("nav a")) {
-    if (link.hash === `#${view}`) link.setAttribute("aria-current", "page");
+    if (link.hash.split("?")[0] === `#${view}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   return [VIEWS[view], new URLSearchParams(parameters ?? "")];
@@ -50,8 +50,7 @@ try {
   help.begin();
   viewer.begin({ like: search.like, search: search.upload });
   document.addEventListener("keydown", tiles.onKey);
-  const shown = { ...dom, tile: (id, lines) => tiles.imageTile(id, lines) };
-  map.begin({ dom: shown, load: (method) => askUntilThere(`/map?method=${method}`), like: (id) => viewer.openList([id]) });
+  map.begin(dom);
   if (get("teach")) {
     selection.begin(facts).catch(say);
     teach.begin();

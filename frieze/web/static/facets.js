@@ -8,6 +8,7 @@ const WORDS = { low: "below", high: "or more" };
 let choose; // takes the new filter
 let latest = 0;
 let shown = null; // the filter that the panel shows
+let area = ""; // the lasso in which it counts
 let drag = null; // the bin that a range begins at
 const unfolded = new Set(); // columns whose values are all shown
 
@@ -20,8 +21,9 @@ export function begin(calls) {
   document.addEventListener("pointerup", () => { drag = null; });
 }
 
-export function show(where) {
+export function show(where, lasso) {
   shown = where;
+  area = lasso;
   get("facets-none").hidden = !where;
   if (get("facets").open) load(where);
 }
@@ -29,7 +31,7 @@ export function show(where) {
 async function load(where) {
   const number = ++latest;
   try {
-    const document = await ask(address("/facets", { where }));
+    const document = await ask(address("/facets", { where, lasso: area }));
     if (number !== latest) return;
     draw(document);
   } catch {

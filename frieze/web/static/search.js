@@ -4,6 +4,7 @@ import { address, ask, call } from "./api.js";
 import * as facets from "./facets.js";
 import { copy, count, get, isPart, make, percent, say, thumbnail } from "./dom.js";
 import { Pages } from "./pages.js";
+import { chip, link } from "./shared_filter.js";
 import { imageTile } from "./tiles.js";
 
 const MANY = 600; // images, from which on one can go to a number
@@ -11,6 +12,7 @@ let facts;
 let query = null; // {id}, {file} or {words}
 let found = null; // the answer as it came: a number that JavaScript can't hold is copied unchanged
 const uploads = []; // files; the address names them by number
+let lasso = ""; // on the map: without a query only images inside it are listed
 let pages; // of all images that pass the filter
 let latest = 0; // number of the newest request: answers to older ones are dropped
 
@@ -67,10 +69,21 @@ export function show(parameters) {
   const id = parameters.get("id");
   const file = uploads[parameters.get("file")];
   const words = parameters.get("words");
-  facets.show(get("where").value.trim());
+  lasso = parameters.get("lasso") ?? "";
   query = id !== null ? { id } : file ? { file } : words ? { words } : null;
+  if (query) lasso = "";
+  showShared();
   if (query) run();
   else browse();
+}
+
+// The filter and the lasso go along to the map, and come back from it.
+function showShared() {
+  const shared = { where: get("where").value.trim(), lasso };
+  facets.show(shared.where, lasso);
+  link("#search", {});
+  link("#map", shared);
+  get("hits-lasso").replaceChildren(...(lasso ? [chip("inside the lasso", () => { lasso = ""; go({}); })] : []), ...(shared.where || lasso ? [make("a", { href: address("#map", shared), textContent: "Show on the map" })] : []));
 }
 
 function submit() {
@@ -86,7 +99,7 @@ function submit() {
 
 // The address names what is asked for, so that back and forward work.
 function go(parameters) {
-  const hash = address("#search", { ...parameters, where: get("where").value.trim() });
+  const hash = address("#search", { ...parameters, where: get("where").value.trim(), lasso: Object.keys(parameters).length ? "" : lasso });
   if (location.hash === hash) show(new URLSearchParams(hash.split("?")[1]));
   else location.hash = hash;
 }
@@ -202,7 +215,7 @@ function browse() {
 async function fetchPage(start, n) {
   const number = latest;
   try {
-    const { total, images } = await ask(address("/images", { start, n, where: get("where").value.trim() }));
+    const { total, images } = await ask(address("/images", { start, n, where: get("where").value.trim(), lasso }));
     if (number === latest) tellBrowsed(total, start + images.length, images);
     return { total, items: images };
   } catch (problem) {

@@ -63,8 +63,10 @@ function selectRange(from, to) {
   select(tiles.slice(first, end + 1));
 }
 
-function select(tiles) {
-  for (const { title } of tiles) selected.add(title);
+const select = (tiles) => selectIds(tiles.map(({ title }) => title));
+
+export function selectIds(ids) {
+  for (const id of ids) selected.add(id);
   showSelected();
 }
 

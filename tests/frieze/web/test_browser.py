@@ -279,7 +279,7 @@ def test_a_map_without_a_server(browser, hostile, tmp_path):
     opened.on("pageerror", lambda error: problems.append(str(error)))
     opened.on("request", lambda request: problems.append(request.url) if request.url.startswith("http") else None)
     opened.goto((tmp_path / "map.html").as_uri())
-    wait_for_text(opened, "#map-words", "35 images; the plane keeps")
+    wait_for_text(opened, "#map-words", "35 images by PCA; the plane keeps")
     opened.click("#list")
     wait_for_text(opened, "#chosen-title", "35 images inside")
     opened.wait_for_function("() => document.querySelector('#chosen-grid img').naturalWidth > 0")

@@ -26,8 +26,17 @@ CALLS = (
 )
 CALLS += ("GET /collection", "GET /duplicates", "GET /mistakes", "GET /map", "GET /decisions", "POST /decisions")
 CALLS += ("GET /labels", "POST /labels", "GET /labels.csv", "POST /teach", "GET /curve", "POST /heads", "POST /retrain")
+CALLS += ("GET /map/points", "GET /map/images", "GET /map/columns", "GET /map/colours", "GET /map/passing")
 
-BARE = ("GET /collection", "GET /duplicates", "GET /decisions", "GET /labels.csv", "POST /crop", "POST /retrain")
+BARE = (
+    "GET /map/columns",
+    "GET /collection",
+    "GET /duplicates",
+    "GET /decisions",
+    "GET /labels.csv",
+    "POST /crop",
+    "POST /retrain",
+)
 """Calls that take nothing that could be wrong."""
 
 

@@ -1,0 +1,1 @@
+"""The page's map: points, their colours, and lassos around some of them."""
