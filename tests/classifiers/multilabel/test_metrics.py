@@ -1,7 +1,16 @@
+import itertools
+
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, label_ranking_average_precision_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    label_ranking_average_precision_score,
+    precision_recall_fscore_support,
+)
 
+from frieze.classifiers.multilabel import metrics
+from frieze.classifiers.multilabel.examples import multilabel_rows
 from frieze.classifiers.multilabel.metrics import average_precisions, report_labels, score_labels
 
 
@@ -39,10 +48,53 @@ def test_scores_are_scikit_learns():
         "macro_f1": f1_score(has_label[:, :3], predicted[:, :3], average="macro"),
         "micro_f1": f1_score(has_label, predicted, average="micro"),
         "exact_match": (predicted == has_label).all(axis=1).mean(),
-        "baseline_map": has_label[:, :3].mean(),
     }
     assert {name: actual[name] for name in expected} == pytest.approx(expected)
     assert (actual["interval_over"], actual["n_test_groups"]) == ("images", None)
+
+
+def test_figures_of_one_label_are_scikit_learns(listed):
+    """A single label has the F1, precision and recall of the images that have it; scikit-learn mixes in the others."""
+    probabilities, has_label = draw(n_classes=1)
+    thresholds = np.array([0.6], "f4")
+    actual = score_labels(probabilities, thresholds, has_label, None)
+    expected = f1_score(has_label.ravel(), (probabilities >= 0.6).ravel())
+    assert (actual["macro_f1"], actual["micro_f1"]) == pytest.approx((expected, expected))
+    labelled = multilabel_rows(listed().rows).take(np.arange(200)).take_classes(np.array([True, False, False]))
+    (row,) = report_labels(probabilities, thresholds, labelled)["per_class"]
+    columns = precision_recall_fscore_support(labelled.has_label.ravel(), probabilities.ravel() >= 0.6, average=None)
+    assert [row[name] for name in ("precision", "recall", "f1", "n_test")] == pytest.approx(
+        [column[1] for column in columns]
+    )
+
+
+def test_a_random_order_of_few_images():
+    """`baseline_map` is the mean of scikit-learn's average precision over all orders, above the share of a label."""
+    has_label = np.array([[1, 1], [0, 1], [0, 0], [0, 0]], bool)
+    orders = np.array(list(itertools.permutations(range(4)))).T
+    each = [average_precision_score(np.tile(one[:, None], 24), orders) for one in has_label.T]
+    actual = score_labels(orders[:, :2].astype("f4"), np.full(2, 0.5, "f4"), has_label, None)["baseline_map"]
+    assert actual == pytest.approx(np.mean(each))
+    assert actual > has_label.mean() + 0.2
+
+
+def test_figures_do_not_depend_on_the_blocks(monkeypatch):
+    """Labels are ranked a few at a time, with the figures of all at once."""
+    probabilities, has_label = draw()
+    whole = score_labels(probabilities, np.full(4, 0.5, "f4"), has_label, None)
+    monkeypatch.setattr(metrics, "_CELLS_AT_ONCE", 1)
+    blocks = score_labels(probabilities, np.full(4, 0.5, "f4"), has_label, None)
+    assert blocks["map_interval"] == pytest.approx(whole["map_interval"])
+    assert blocks["map"] == pytest.approx(whole["map"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_image_with_a_label():
+    """Resamples without the only image that has a label count for nothing, without a warning of NumPy."""
+    has_label = np.arange(10)[:, None] == 3
+    figures = score_labels(np.linspace(1, 0, 10, dtype="f4")[:, None], np.full(1, 0.5, "f4"), has_label, None)
+    assert figures["map"] == pytest.approx(1 / 4)
+    assert figures["map_interval"][0] < 1 / 4 < figures["map_interval"][1]
 
 
 def test_the_interval_holds_the_figure_of_all_images():
@@ -69,8 +121,6 @@ def test_groups_make_the_interval_wider():
 
 def test_the_surest_mistakes_come_first(listed):
     """A mistake names its label, whether it is predicted, and the probability; right pairs are none."""
-    from frieze.classifiers.multilabel.examples import multilabel_rows
-
     labelled = multilabel_rows(listed().rows)
     probabilities = labelled.has_label.astype("f4")
     row = int(np.flatnonzero(labelled.has_label[:, 0])[0])
