@@ -94,6 +94,15 @@ def test_labels_that_can_not_be_learned_are_left_out_and_said(listed, train_list
     assert "rare" in {*document["left_out_classes"], *document["untested_classes"]}
 
 
+def test_a_memory_limit(listed, train_listed):
+    """Rows read in passes give the same figures; a limit that can't be kept is told."""
+    whole = train_listed(listed())[1]
+    streamed = train_listed(listed(), memory_bytes=1_000_000, out="streamed.head")[1]
+    assert streamed["map"] == pytest.approx(whole["map"], abs=0.01)
+    assert not any("max-memory" in note for note in whole["notes"])
+    assert any("--max-memory 1MB is less than the process takes" in note for note in streamed["notes"])
+
+
 def test_a_single_label(listed, train_listed):
     """Lists of a single label train a head of it, with a row in the report."""
     lists = [None if one is None else ["cat"][: "cat" in one] for one in listed().rows["label"].to_pylist()]
