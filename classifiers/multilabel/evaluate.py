@@ -58,7 +58,7 @@ def evaluate_multilabel(path: str | Path, features: Features) -> dict[str, Any]:
     groups = interval_groups(features, labelled.examples, of_split, scored)
     aligned = MultilabelExamples(chosen.examples, head.classes, has_label)
     stored, measured = head.document["scores"], score_labels(probabilities, head.thresholds, has_label, groups)
-    notes = [note, *notes_on_groups(head.document["split"], groups), *notes_on_map(measured)]
+    notes = [note, *notes_on_groups(head.document["split"], groups), *notes_on_map(measured, aligned)]
     return {
         "head": head.document["head"],
         "multilabel": True,

@@ -7,11 +7,13 @@ import numpy as np
 from frieze.classifiers.intervals import Doubles
 from frieze.classifiers.metrics import calibration_error
 from frieze.classifiers.multilabel.examples import Mask, MultilabelExamples
-from frieze.core import Floats, Rows
+from frieze.core import Floats, Rows, shorten
 
 _N_RESAMPLES, _FEWEST_RESAMPLES, _MOST_CELLS = 200, 20, 200_000_000
 _CELLS_AT_ONCE = 10_000_000  # each takes about a hundred bytes
 _Z = 1.96
+_FEWEST = 5
+"""Images with a label without which a note says that its average precision is rough."""
 _MAX_MISTAKES = 50
 
 
@@ -134,15 +136,26 @@ def _random_precisions(has_label: Mask) -> Doubles:
     return precisions
 
 
-def notes_on_map(figures: dict[str, Any]) -> list[str]:
-    """Describe an interval without a width, which resamples of a perfect order have.
+def notes_on_map(figures: dict[str, Any], labelled: MultilabelExamples) -> list[str]:
+    """Describe what makes a mean average precision or its interval rough.
 
-    >>> notes_on_map({"map_interval": [1.0, 1.0]})
-    ["The interval of the mAP has no width: these images can't tell how far it is from that of others."]
+    Args:
+        figures: The result of `score_labels`.
+        labelled: The test rows. Of few with a label the average precision is too high on average, as that of a random
+            order is, which resamples of these rows do not show.
     """
+    counts = labelled.has_label.sum(axis=0)
+    rare = labelled.classes[(counts > 0) & (counts < _FEWEST)].tolist()
+    notes = []
+    if rare:
+        notes.append(
+            f"Labels on fewer than {_FEWEST} held-out images: {len(rare):,} ({shorten(rare)}). The mAP counts them like"
+            " the others, and of so few it is rough, and more likely too high than too low."
+        )
     low, high = figures["map_interval"]
-    no_width = "The interval of the mAP has no width: these images can't tell how far it is from that of others."
-    return [no_width] if low == high else []
+    if low == high:
+        notes.append("The interval of the mAP has no width: these images can't tell how far it is from that of others.")
+    return notes
 
 
 def report_labels(probabilities: Floats, thresholds: Floats, labelled: MultilabelExamples) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def train_multilabel(
     figures = _figures(config, fitted, labelled, split) | {"n_unlabelled": len(features) - len(labelled)}
     figures |= _gaps(fitted, labelled, split, left_out, test_groups)
     figures |= score_labels(probabilities, fitted.head.thresholds, held_out.has_label, test_groups)
-    figures["notes"] += [*notes_on_map(figures), *budget.notes]
+    figures["notes"] += [*notes_on_map(figures, held_out), *budget.notes]
     with new_folder(out, replace=force) as folder:
         references = train[choose_references(labelled.examples.labels[rows], features.spec.dim)]
         model = _write_model(folder, fitted, labelled, Familiarity.fit(references, test))

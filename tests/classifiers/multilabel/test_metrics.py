@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.metrics import (
 
 from frieze.classifiers.multilabel import metrics
 from frieze.classifiers.multilabel.examples import multilabel_rows
-from frieze.classifiers.multilabel.metrics import average_precisions, report_labels, score_labels
+from frieze.classifiers.multilabel.metrics import average_precisions, notes_on_map, report_labels, score_labels
 
 
 def draw(n=200, n_classes=4, *, seed=0, digits=9):
@@ -76,6 +77,20 @@ def test_a_random_order_of_few_images():
     actual = score_labels(orders[:, :2].astype("f4"), np.full(2, 0.5, "f4"), has_label, None)["baseline_map"]
     assert actual == pytest.approx(np.mean(each))
     assert actual > has_label.mean() + 0.2
+
+
+@pytest.mark.parametrize(
+    ("n_with", "low", "expected"),
+    [(5, 0.8, []), (4, 0.8, ["fewer than 5 held-out images: 1 (cat)"]), (5, 1.0, ["has no width"]), (0, 0.8, [])],
+)
+def test_what_is_rough(listed, n_with, low, expected):
+    """A note names labels on one to four held-out images, another tells of an interval without a width."""
+    labelled = multilabel_rows(listed().rows)
+    has_label = labelled.has_label.copy()
+    has_label[:, 0] = np.arange(len(labelled)) < n_with
+    notes = notes_on_map({"map_interval": [low, 1.0]}, dataclasses.replace(labelled, has_label=has_label))
+    assert len(notes) == len(expected)
+    assert all(text in note for text, note in zip(expected, notes, strict=True))
 
 
 def test_figures_do_not_depend_on_the_blocks(monkeypatch):
