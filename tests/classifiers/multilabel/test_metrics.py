@@ -123,6 +123,19 @@ def test_the_interval_holds_the_figure_of_all_images():
     assert holds >= 9
 
 
+def test_the_interval_of_rare_labels_reaches_lower():
+    """With few images of a label the mAP is too high on average; most intervals hold that of all images."""
+    generator = np.random.default_rng(1)
+    has_label = generator.random((5_000, 6)) < 0.03
+    probabilities = (1.5 * has_label + generator.normal(size=has_label.shape)).astype("f4")
+    whole = average_precision_score(has_label, probabilities)
+    holds = 0
+    for sample in generator.permutation(5_000)[:2_000].reshape(20, 100):
+        low, high = score_labels(probabilities[sample], np.full(6, 2, "f4"), has_label[sample], None)["map_interval"]
+        holds += low <= whole <= high
+    assert holds >= 17
+
+
 def test_groups_make_the_interval_wider():
     """Ten copies of each image tell no more than the images: the interval over groups is that of the images."""
     probabilities, has_label = draw()
