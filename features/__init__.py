@@ -15,7 +15,7 @@ from frieze.features.paths import check_only_table_files, check_table_dir
 from frieze.features.perceptual_hash import HASH_VERSION, Hashes, hash_images, orient_hashes
 from frieze.features.picture_statistics import STATISTICS, STATISTICS_VERSION, measure_pictures
 from frieze.features.plan import Plan, Shard, make_plan
-from frieze.features.reader import Features, are_multilabel, open_features
+from frieze.features.reader import Features, are_multilabel, is_list, open_features
 from frieze.features.replacement import remove_if_refused, replace_table, successor_of
 from frieze.features.schema import (
     BOX_PATTERN,
@@ -75,6 +75,7 @@ __all__ = [
     "import_library",
     "import_vectors",
     "is_features",
+    "is_list",
     "is_same_backbone",
     "keep_rows_of_empty",
     "make_plan",

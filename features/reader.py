@@ -231,6 +231,11 @@ def are_multilabel(lists: pa.ChunkedArray) -> bool:
     return lengths["max"] is not None and (lengths["min"], lengths["max"]) != (1, 1)
 
 
+def is_list(kind: pa.DataType) -> bool:
+    """Return whether a column of a type holds lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
 def open_features(path: str | TablePath) -> Features:
     """Open a stored table of features.
 

@@ -4,10 +4,12 @@ import numpy as np
 
 from frieze.classifiers.intervals import Doubles
 from frieze.classifiers.multilabel.examples import Mask
-from frieze.core import Floats
+from frieze.core import Floats, evenly_spaced
 
 _FEWEST = 5
 """Images with a label, and as many without, that a threshold of its own takes."""
+_MOST_PAIRS = 20_000_000
+_EVEN = 0.5
 
 
 def fit_sigmoid(decisions: Floats, has_label: Mask) -> tuple[float, float]:
@@ -43,7 +45,8 @@ def fit_sigmoid(decisions: Floats, has_label: Mask) -> tuple[float, float]:
 def choose_thresholds(probabilities: Floats, has_label: Mask) -> Floats:
     """Choose the probability from which on an image has a label, where the F1 of the label is highest.
 
-    A label with few images gets the threshold at which the F1 over all images and labels is highest.
+    A label with few images gets the threshold at which the F1 over all labels is highest, of images that are sampled
+    where they are many.
 
     Args:
         probabilities: float32 [n, C], of rows that the head was not fitted on.
@@ -54,7 +57,8 @@ def choose_thresholds(probabilities: Floats, has_label: Mask) -> Floats:
     """
     n_with = has_label.sum(axis=0)
     has_own = np.minimum(n_with, len(has_label) - n_with) >= _FEWEST
-    shared = _best_threshold(probabilities.ravel(), has_label.ravel())
+    some = evenly_spaced(np.arange(len(has_label)), max(1, _MOST_PAIRS // len(has_own)))
+    shared = _EVEN if has_own.all() else _best_threshold(probabilities[some].ravel(), has_label[some].ravel())
     thresholds = np.full(len(has_own), shared, np.float32)
     for code in np.flatnonzero(has_own).tolist():
         thresholds[code] = _best_threshold(probabilities[:, code], has_label[:, code])

@@ -10,7 +10,7 @@ from frieze.classifiers.data.embedding_rows import EmbeddingRows, map_rows
 from frieze.classifiers.data.splits import interval_groups
 from frieze.classifiers.evaluation.unseen_rows import are_fitted, describe_rows, find_groups, notes_on_groups
 from frieze.classifiers.multilabel.examples import Mask, MultilabelExamples, multilabel_rows
-from frieze.classifiers.multilabel.metrics import report_labels, score_labels
+from frieze.classifiers.multilabel.metrics import notes_on_map, report_labels, score_labels
 from frieze.classifiers.multilabel.stored_head import open_multilabel_head
 from frieze.classifiers.storage.head_folder import check_backbone
 from frieze.classifiers.storage.head_json import NAME
@@ -57,20 +57,21 @@ def evaluate_multilabel(path: str | Path, features: Features) -> dict[str, Any]:
     of_split = find_groups(head.document["split"], features, labelled.examples, split)
     groups = interval_groups(features, labelled.examples, of_split, scored)
     aligned = MultilabelExamples(chosen.examples, head.classes, has_label)
-    scores = head.document["scores"]
+    stored, measured = head.document["scores"], score_labels(probabilities, head.thresholds, has_label, groups)
+    notes = [note, *notes_on_groups(head.document["split"], groups), *notes_on_map(measured, aligned)]
     return {
         "head": head.document["head"],
         "multilabel": True,
         "classes": head.classes.tolist(),
-        **{name: scores[name] for name in ("n_train", "fit_seconds")},
-        **score_labels(probabilities, head.thresholds, has_label, groups),
+        **{name: stored[name] for name in ("n_train", "fit_seconds")},
+        **measured,
         **report_labels(probabilities, head.thresholds, aligned),
         "n_test": len(chosen),
         "n_copies": counts["n_copies"],
         "n_relatives": counts["n_relatives"],
         "unknown_labels": unknown,
         "rows": "held-out" if is_fitted.any() else "all",
-        "note": " ".join([note, *notes_on_groups(head.document["split"], groups)]),
+        "note": " ".join(notes),
         "stale": head.staleness(),
         "seconds": time.perf_counter() - started,
     }

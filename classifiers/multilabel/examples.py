@@ -99,6 +99,7 @@ def _rarest(classes: Strings, has_label: Mask) -> Strings:
     Who holds out a share of each rarest label holds out about that share of every label, for the frequent ones are
     there in plenty (after Sechidis et al. 2011, On the Stratification of Multi-Label Data).
     """
-    counts = np.where(has_label, has_label.sum(axis=0), len(has_label) + 1)
-    names: Strings = np.append(classes, "")[np.where(has_label.any(axis=1), counts.argmin(axis=1), len(classes))]
+    rarest_first = np.argsort(has_label.sum(axis=0), kind="stable")
+    rarest = rarest_first[has_label[:, rarest_first].argmax(axis=1)]
+    names: Strings = np.append(classes, "")[np.where(has_label.any(axis=1), rarest, len(classes))]
     return names

@@ -166,11 +166,12 @@ def _calibrated(head: OneVsRest, decisions: Floats, has_label: Mask) -> tuple[On
     is_known = np.isfinite(decisions)
     is_calibrated: Mask = np.count_nonzero(is_known, axis=0) > 0
     lines = np.tile(np.array([1, 0], np.float32), (len(is_calibrated), 1))
+    probabilities = np.zeros_like(decisions)
     for code in np.flatnonzero(is_calibrated).tolist():
         rows = is_known[:, code]
-        lines[code] = fit_sigmoid(decisions[rows, code], has_label[rows, code])
+        lines[code] = slope, intercept = fit_sigmoid(decisions[rows, code], has_label[rows, code])
+        probabilities[rows, code] = sigmoid(slope * decisions[rows, code] + intercept)
     slopes, intercepts = lines.T
-    probabilities = np.where(is_known, sigmoid(slopes * np.nan_to_num(decisions) + intercepts), 0)
     calibrated = OneVsRest(
         slopes[:, None] * head.coef,
         slopes * head.intercept + intercepts,

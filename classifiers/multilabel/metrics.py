@@ -7,10 +7,13 @@ import numpy as np
 from frieze.classifiers.intervals import Doubles
 from frieze.classifiers.metrics import calibration_error
 from frieze.classifiers.multilabel.examples import Mask, MultilabelExamples
-from frieze.core import Floats, Rows
+from frieze.core import Floats, Rows, shorten
 
 _N_RESAMPLES, _FEWEST_RESAMPLES, _MOST_CELLS = 200, 20, 200_000_000
+_CELLS_AT_ONCE = 10_000_000  # each takes about a hundred bytes
 _Z = 1.96
+_FEWEST = 5
+"""Images with a label without which a note says that its average precision is rough."""
 _MAX_MISTAKES = 50
 
 
@@ -28,7 +31,21 @@ def average_precisions(scores: Floats, has_label: Mask, weights: Doubles | None 
     >>> average_precisions(np.array([[.9], [.8], [.7]]), np.array([[True], [False], [True]])).round(3).tolist()
     [0.833]
     """
-    return _Rankings(scores, has_label).average_precisions(np.ones(len(scores)) if weights is None else weights)
+    weights = np.ones(len(scores)) if weights is None else weights
+    precisions: Doubles = _resampled_precisions(scores, has_label, weights[None])[0]
+    return precisions
+
+
+def _resampled_precisions(scores: Floats, has_label: Mask, draws: Rows | Doubles) -> Doubles:
+    """Compute the average precision of each label under each of R weightings of the rows [R, n]; float64 [R, C]."""
+    n, n_labels = scores.shape
+    n_at_once, precisions = max(1, _CELLS_AT_ONCE // n), np.empty((len(draws), n_labels))
+    for start in range(0, n_labels, n_at_once):
+        block = slice(start, start + n_at_once)
+        rankings = _Rankings(scores[:, block], has_label[:, block])
+        for of_draw, draw in zip(precisions, draws, strict=True):
+            of_draw[block] = rankings.average_precisions(draw.astype(np.float64))
+    return precisions
 
 
 class _Rankings:
@@ -68,7 +85,7 @@ def score_labels(probabilities: Floats, thresholds: Floats, has_label: Mask, gro
         thresholds; `exact_match`, the share of images all of whose labels are right; `expected_calibration_error` over
         pairs; `interval_over` and `n_test_groups` as of other heads.
     """
-    from sklearn.metrics import average_precision_score, f1_score, label_ranking_average_precision_score
+    from sklearn.metrics import average_precision_score, label_ranking_average_precision_score
 
     is_tested, predicted = has_label.any(axis=0), probabilities >= thresholds
     has, has_any = has_label[:, is_tested], has_label.any(axis=1)
@@ -79,11 +96,11 @@ def score_labels(probabilities: Floats, thresholds: Floats, has_label: Mask, gro
     return {
         "map": float(average_precisions(probabilities[:, is_tested], has).mean()),
         "map_interval": _interval(probabilities[:, is_tested], has, groups),
-        "baseline_map": float(has.mean()),
+        "baseline_map": float(_random_precisions(has).mean()),
         "micro_average_precision": float(average_precision_score(has_label, probabilities, average="micro")),
         "label_ranking_average_precision": None if ranking is None else float(ranking),
-        "macro_f1": float(f1_score(has, predicted[:, is_tested], average="macro", zero_division=0.0)),
-        "micro_f1": float(f1_score(has_label, predicted, average="micro", zero_division=0.0)),
+        "macro_f1": float(_precision_recall_f1(has, predicted[:, is_tested])[2].mean()),
+        "micro_f1": float(_precision_recall_f1(has_label.reshape(-1, 1), predicted.reshape(-1, 1))[2][0]),
         "exact_match": float((predicted == has_label).all(axis=1).mean()),
         "expected_calibration_error": calibration_error(probabilities.ravel(), has_label.ravel()),
         "interval_over": "images" if n_groups in {None, len(has_label)} else "groups",
@@ -94,20 +111,54 @@ def score_labels(probabilities: Floats, thresholds: Floats, has_label: Mask, gro
 def _interval(probabilities: Floats, has_label: Mask, groups: Rows | None) -> list[float]:
     """Compute the 95 % interval of the mean average precision, by the standard deviation over resamples.
 
+    With few images of a label its average precision is too high on average. Resamples are above the figure by about as
+    much, and the lower end is lowered by it.
+
     Source: Efron 1979, Bootstrap Methods.
     """
     numbers = np.arange(len(has_label)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    n_groups, generator, rankings = (
-        int(numbers.max()) + 1,
-        np.random.default_rng(0),
-        _Rankings(probabilities, has_label),
-    )
+    n_groups, generator = int(numbers.max()) + 1, np.random.default_rng(0)
     n_draws = int(np.clip(_MOST_CELLS // has_label.size, _FEWEST_RESAMPLES, _N_RESAMPLES))
     drawn = generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_draws)
-    means = [np.nanmean(rankings.average_precisions(draw[numbers].astype(np.float64))) for draw in drawn]
-    whole = float(rankings.average_precisions(np.ones(len(has_label))).mean())
-    half = _Z * float(np.nanstd(means, ddof=1))
-    return [max(whole - half, 0.0), min(whole + half, 1.0)]
+    draws = np.vstack([np.ones(len(numbers), np.int64), drawn[:, numbers]])
+    precisions = _resampled_precisions(probabilities, has_label, draws)
+    is_drawn = np.isfinite(precisions).any(axis=1)  # not where no image with a label is
+    whole, *means = np.nanmean(precisions[is_drawn], axis=1).tolist()
+    half, excess = _Z * float(np.std(means, ddof=1)), max(float(np.mean(means)) - whole, 0.0)
+    return [max(whole - excess - half, 0.0), min(whole + half, 1.0)]
+
+
+def _random_precisions(has_label: Mask) -> Doubles:
+    """Compute the expected average precision of each label in a random order; with few images it is above their share.
+
+    Source: Bestgen 2015, Exact Expected Average Precision of the Random Baseline for System Evaluation.
+    """
+    n, n_with = len(has_label), has_label.sum(axis=0)
+    others = (n_with - 1) / max(n - 1, 1)
+    precisions: Doubles = others + (1 - others) * (1 / np.arange(1, n + 1)).mean()
+    return precisions
+
+
+def notes_on_map(figures: dict[str, Any], labelled: MultilabelExamples) -> list[str]:
+    """Describe what makes a mean average precision or its interval rough.
+
+    Args:
+        figures: The result of `score_labels`.
+        labelled: The test rows. Of few with a label the average precision is too high on average, as that of a random
+            order is, which the interval covers in part.
+    """
+    counts = labelled.has_label.sum(axis=0)
+    rare = labelled.classes[(counts > 0) & (counts < _FEWEST)].tolist()
+    notes = []
+    if rare:
+        notes.append(
+            f"Labels on fewer than {_FEWEST} held-out images: {len(rare):,} ({shorten(rare)}). The mAP counts them like"
+            " the others, and of so few it is rough, and more likely too high than too low."
+        )
+    low, high = figures["map_interval"]
+    if low == high:
+        notes.append("The interval of the mAP has no width: these images can't tell how far it is from that of others.")
+    return notes
 
 
 def report_labels(probabilities: Floats, thresholds: Floats, labelled: MultilabelExamples) -> dict[str, Any]:
@@ -123,16 +174,24 @@ def report_labels(probabilities: Floats, thresholds: Floats, labelled: Multilabe
         and `n_test`, the images that have it. `mistakes`, 50 at most: `id`, `uri`, `label`, `is_predicted` (else the
         label is missed) and `probability`, the farthest beyond its threshold first.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
     predicted = probabilities >= thresholds
-    columns = precision_recall_fscore_support(labelled.has_label, predicted, average=None, zero_division=0.0)
+    columns = (*_precision_recall_f1(labelled.has_label, predicted), labelled.has_label.sum(axis=0))
     precisions = average_precisions(probabilities, labelled.has_label)
     names = ("class", "average_precision", "threshold", "precision", "recall", "f1", "n_test")
     of_labels = [None if np.isnan(one) else one for one in precisions.tolist()]
     values = zip(labelled.classes, of_labels, thresholds.tolist(), *(one.tolist() for one in columns), strict=True)
     mistakes = _mistakes(probabilities, thresholds, predicted, labelled)
     return {"per_class": [dict(zip(names, row, strict=True)) for row in values], "mistakes": mistakes}
+
+
+def _precision_recall_f1(has_label: Mask, predicted: Mask) -> tuple[Doubles, Doubles, Doubles]:
+    """Compute precision, recall and F1 of each label, float64 [C]; 0 where they divide by 0.
+
+    scikit-learn takes a single column for two classes, with and without the label.
+    """
+    n_right, n_with, n_predicted = (one.sum(axis=0) for one in (has_label & predicted, has_label, predicted))
+    precision, recall = n_right / np.maximum(n_predicted, 1), n_right / np.maximum(n_with, 1)
+    return precision, recall, 2 * n_right / np.maximum(n_with + n_predicted, 1)
 
 
 def _mistakes(

@@ -13,7 +13,7 @@ from frieze.classifiers.data.splits import Split, SplitConfig, interval_groups
 from frieze.classifiers.familiarity import Familiarity, choose_references
 from frieze.classifiers.multilabel.examples import MultilabelExamples, multilabel_rows
 from frieze.classifiers.multilabel.fit import LOSSES, FittedHead, are_learnable, fit_one_vs_rest
-from frieze.classifiers.multilabel.metrics import report_labels, score_labels
+from frieze.classifiers.multilabel.metrics import notes_on_map, report_labels, score_labels
 from frieze.classifiers.registry import kind_of_head
 from frieze.classifiers.storage.head_folder import (
     FAMILIARITY_NAME,
@@ -23,9 +23,9 @@ from frieze.classifiers.storage.head_folder import (
 )
 from frieze.classifiers.storage.head_json import MULTILABEL, describe_head, hash_names
 from frieze.classifiers.storage.split_file import write_split
-from frieze.classifiers.training.fit import HeadConfig, MemoryBudget, choose_folds
+from frieze.classifiers.training.fit import N_FOLDS, HeadConfig, MemoryBudget, choose_folds
 from frieze.classifiers.training.notes import notes_on_interval, notes_on_split, split_gaps
-from frieze.core import InputError, Rows, hash_file, new_folder, peak_memory, shorten
+from frieze.core import InputError, Rows, counted, hash_file, new_folder, peak_memory, shorten
 from frieze.features import Features
 
 
@@ -64,8 +64,11 @@ def train_multilabel(
     _check_labels_differ(labelled)
     split, groups = split_config.split(features, labelled.examples)
     labelled, left_out = _drop_unlearnable(labelled, split)
+    _check_tested(labelled, split)
     rows = split.fit_and_validation
-    train = _load(config, features, labelled, rows)
+    budget = _memory_budget(config, labelled)
+    train = load_or_stream(features, labelled.examples.rows[rows], most_rows=budget.most_rows(features.spec.dim))
+    count_constant(train)
     fitted = _fit(config, train, labelled, split, groups)
     held_out, test = labelled.take(split.test), EmbeddingRows(features, labelled.examples.rows[split.test])
     probabilities = map_rows(fitted.head.probabilities, test)
@@ -73,6 +76,7 @@ def train_multilabel(
     figures = _figures(config, fitted, labelled, split) | {"n_unlabelled": len(features) - len(labelled)}
     figures |= _gaps(fitted, labelled, split, left_out, test_groups)
     figures |= score_labels(probabilities, fitted.head.thresholds, held_out.has_label, test_groups)
+    figures["notes"] += [*notes_on_map(figures, held_out), *budget.notes]
     with new_folder(out, replace=force) as folder:
         references = train[choose_references(labelled.examples.labels[rows], features.spec.dim)]
         model = _write_model(folder, fitted, labelled, Familiarity.fit(references, test))
@@ -136,12 +140,23 @@ def _drop_unlearnable(labelled: MultilabelExamples, split: Split) -> tuple[Multi
     return labelled.take_classes(is_learnable), left_out
 
 
-def _load(config: HeadConfig, features: Features, labelled: MultilabelExamples, rows: Rows) -> Embeddings:
-    kind, n_classes = kind_of_head(config.head), len(labelled.classes)
-    budget = MemoryBudget.of(config.memory_bytes, kind, n_rows=len(labelled), n_classes=n_classes)
-    train = load_or_stream(features, labelled.examples.rows[rows], most_rows=budget.most_rows(features.spec.dim))
-    count_constant(train)
-    return train
+def _check_tested(labelled: MultilabelExamples, split: Split) -> None:
+    """Check that some held-out image has a label.
+
+    Raises:
+        InputError: None has one that can be learned, so that nothing can be measured.
+    """
+    if not labelled.has_label[split.test].any():
+        raise InputError(
+            f"None of the {counted(len(split.test), 'held-out image')} has a label that the training images have.",
+            hint="Hold out others with another `seed`, more with `test_size=0.3`, or by another column with `split`.",
+        )
+
+
+def _memory_budget(config: HeadConfig, labelled: MultilabelExamples) -> MemoryBudget:
+    """Measure the memory and add that of predictions of all rows, which the calibration takes."""
+    n_rows, n_classes = N_FOLDS * len(labelled), len(labelled.classes)
+    return MemoryBudget.of(config.memory_bytes, kind_of_head(config.head), n_rows=n_rows, n_classes=n_classes)
 
 
 def _fit(

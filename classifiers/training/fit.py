@@ -15,7 +15,7 @@ from frieze.core import Floats, InputError, Rows, Strings, format_size, resident
 
 _RESERVE_BYTES = 150_000_000  # blocks of parts that are read, and modules that scikit-learn imports in a fit
 _PREDICTION_COPIES = 4  # logits, those of all classes, probabilities, and a sum
-_N_FOLDS = 3  # at most one fold, a third of the rows, is predicted at once
+N_FOLDS = 3  # at most one fold, a third of the rows, is predicted at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class MemoryBudget:
     @classmethod
     def of(cls, memory_bytes: int | None, kind: type[Classifier], *, n_rows: int, n_classes: int) -> Self:
         """Measure the memory of the process and add that of the predictions."""
-        predictions = _PREDICTION_COPIES * 4 * n_classes * -(-n_rows // _N_FOLDS)
+        predictions = _PREDICTION_COPIES * 4 * n_classes * -(-n_rows // N_FOLDS)
         return cls(memory_bytes, kind, resident_memory() + _RESERVE_BYTES + predictions)
 
     def most_rows(self, dim: int) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from frieze.features import are_multilabel
+from frieze.features import are_multilabel, is_list
 
 LABELS = "labels"
 """The stored column, and the common name of such a column in a source."""
@@ -36,11 +36,6 @@ def to_label_lists(values: Iterable[Any], labels: Iterable[str | None]) -> pa.Ar
 def has_several(lists: pa.Array | pa.ChunkedArray) -> bool:
     """Return whether any list has several items."""
     return bool((pc.max(pc.list_value_length(lists)).as_py() or 0) > 1)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Return whether a column of a type holds lists."""
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def split_label_lists(table: pa.Table, chosen: Mapping[str, str]) -> tuple[pa.Table, dict[str, str]]:

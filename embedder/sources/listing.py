@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.core import Rows
-from frieze.embedder.sources.label_lists import LABELS, has_several, is_list, to_label_lists
-from frieze.features import LISTING, Failure, user_columns
+from frieze.embedder.sources.label_lists import LABELS, has_several, to_label_lists
+from frieze.features import LISTING, Failure, is_list, user_columns
 
 _BATCH_ROWS = 16_384
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from frieze.api.folder_kinds import check_kind
 from frieze.api.paths import is_url, open_table, to_local_path
 from frieze.core import InputError, Strings
-from frieze.features import Features, are_multilabel, to_text
+from frieze.features import Features, are_multilabel, is_list, to_text
 
 _HINT = (
     "Say where the labels of these images are: `label='COLUMN'` of the table, `labels='FILE'`,"
@@ -48,7 +48,7 @@ def open_labelled(path: str | Path, *, labels: str | Path | None, label: str | N
     if labels is not None:
         return _with_file(table, str(labels), label)
     table = table if label is None else _with_column(table, label)
-    return table, {"labels": table.labels_from, "unmatched_labels": None, "label_notes": []}
+    return table, {"labels": table.labels_from, "unmatched_labels": None, "label_notes": _notes_on_labels(table)}
 
 
 def open_labelled_as(
@@ -87,30 +87,53 @@ def _with_column(table: Features, name: str) -> Features:
             hint="Name one of these with `label`, or give a file of labels with `labels`.",
         )
     column, labels_from = table.rows[name], {"column": name}
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        return _with_lists(table, column, labels_from)
-    return table.with_labels(_to_text(column, name, str(table.path)), labels_from=labels_from)
+    if is_list(column.type):
+        return _with_lists(table, name, labels_from)
+    return table.with_labels(_to_strings(_to_text(column, name, table)), labels_from=labels_from)
 
 
-def _with_lists(table: Features, lists: pa.ChunkedArray, labels_from: dict[str, str]) -> Features:
-    """Return a table with lists of labels; with labels where each list has exactly one."""
-    texts = lists.cast(pa.list_(pa.string()))
-    if are_multilabel(texts):
-        return table.with_label_lists(texts, labels_from=labels_from)
-    return table.with_labels(pc.list_element(texts, 0).to_numpy(), labels_from=labels_from)
+def _with_lists(table: Features, name: str, labels_from: dict[str, str]) -> Features:
+    """Return a table with lists of labels, without missing items; with labels where each list has exactly one."""
+    column = table.rows[name]
+    lists = column.cast(pa.list_(column.type.value_type)).combine_chunks()
+    texts = _to_text(pc.list_flatten(lists), name, table)
+    rows = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).fill_null(0).to_numpy())
+    lengths = np.bincount(rows[texts.is_valid().to_numpy(zero_copy_only=False)], minlength=len(lists))
+    offsets = pa.array(np.append(0, lengths.cumsum()), pa.int32())
+    known = pa.chunked_array([pa.ListArray.from_arrays(offsets, texts.drop_null(), mask=lists.is_null())])
+    if are_multilabel(known):
+        return table.with_label_lists(known, labels_from=labels_from)
+    return table.with_labels(_to_strings(pc.list_element(known, 0)), labels_from=labels_from)
 
 
-def _to_text(column: pa.ChunkedArray, name: str, where: str) -> Strings:
-    """Return a column's values as text; null, empty text and NaN become None."""
+def _to_text(values: pa.Array | pa.ChunkedArray, name: str, table: Features) -> pa.Array | pa.ChunkedArray:
+    """Return the values of a column, or of its lists, as text; null, empty text and NaN become null."""
     try:
-        texts = to_text(column, name, where)
+        texts = to_text(values, name, str(table.path))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InputError(
-            f"The column {name} is of type {column.type}; labels are text, numbers or dates.",
+            f"The column {name} is of type {table.rows[name].type}; labels are text, numbers or dates, or lists of"
+            " these.",
             hint="Name another column with `label`, or give a file of labels with `labels`.",
         ) from error
-    known = pc.if_else(pc.is_null(column, nan_is_null=True), pa.scalar(None, pa.string()), texts)
-    return np.array([text or None for text in known.to_pylist()], dtype=object)
+    is_missing = pc.or_kleene(pc.is_null(values, nan_is_null=True), pc.equal(texts, ""))
+    return pc.if_else(is_missing, pa.scalar(None, pa.string()), texts)
+
+
+def _to_strings(column: pa.Array | pa.ChunkedArray) -> Strings:
+    return np.array(column.to_pylist(), dtype=object)
+
+
+def _notes_on_labels(table: Features) -> list[str]:
+    """Describe labels that are lists written as one text, as a CSV has them."""
+    if table.labels_from is None or table.has_label_lists:
+        return []
+    labels = table.rows["label"].cast(pa.string())
+    written = labels.filter(pc.match_substring_regex(labels, r"^\[.*\]$"))
+    if not len(written):
+        return []
+    note = f"Labels that look like lists are texts, each of them one class: {len(written):,}, such as {written[0]}."
+    return [f"{note} For several labels an image write lists, in Parquet or JSON lines."]
 
 
 def _with_file(table: Features, labels: str, label: str | None, **hint: Any) -> tuple[Features, dict[str, Any]]:
@@ -123,6 +146,6 @@ def _with_file(table: Features, labels: str, label: str | None, **hint: Any) -> 
     if file.lists is not None:
         return table.with_label_lists(file.lists.take(rows), labels_from=labels_from), label_info
     joined, notes_on_labels = file.over(table.rows["label"], rows)
-    values = np.array(joined.to_pylist(), dtype=object)
-    label_info["label_notes"] = [*notes, *notes_on_labels]
-    return table.with_labels(values, labels_from=labels_from), label_info
+    table = table.with_labels(_to_strings(joined), labels_from=labels_from)
+    label_info["label_notes"] = [*notes, *notes_on_labels, *_notes_on_labels(table)]
+    return table, label_info

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 
 from frieze.core import InputError
 from frieze.embedder.sources.files import open_uri
-from frieze.embedder.sources.label_lists import is_list
+from frieze.embedder.sources.label_lists import to_label_lists
 from frieze.embedder.sources.listing import infer_array
 from frieze.embedder.sources.tables.class_names import with_class_names
 from frieze.embedder.sources.tables.csv_layout import detect_layout, header_hint, read_header_line
-from frieze.features import partition_values, to_text
+from frieze.features import is_list, partition_values, to_text
 
 _BLOCK_BYTES = 16 << 20
 """Size of a parsed block; a line of JSON must fit."""
@@ -47,7 +47,7 @@ class _Format(NamedTuple):
     """A format: how to read its header, and its columns."""
 
     header: Callable[[str], list[str]]
-    read: Callable[[str, Sequence[str]], pa.Table]
+    read: Callable[[str, Sequence[str], str | None], pa.Table]
 
 
 def read_header(uri: str) -> list[str]:
@@ -67,13 +67,14 @@ def read_table(uri: str, columns: Sequence[str], *, text: Sequence[str] = (), li
         uri: Path or URL; its extension decides the format.
         columns: Columns to read.
         text: Columns to convert to text: `007` stays `007`; an empty text and NaN are null.
-        lists: One of these that may hold lists of values instead, which stay.
+        lists: One of these that may hold lists of values instead, which stay; where JSON lines have both lists and
+            single values, a single value is a list of one.
 
     Raises:
         InputError: The file can't be read, or is not in the format of its extension.
     """
     with translate_read_errors(uri):
-        table = _format(uri).read(uri, columns)
+        table = _format(uri).read(uri, columns, lists)
     for name in text:
         if name in columns and not (name == lists and is_list(table[name].type)):
             table = table.set_column(table.column_names.index(name), name, to_text_column(table[name], uri, name))
@@ -159,7 +160,7 @@ def _csv_header(uri: str) -> list[str]:
     return names
 
 
-def _read_csv(uri: str, columns: Sequence[str]) -> pa.Table:
+def _read_csv(uri: str, columns: Sequence[str], _lists: str | None) -> pa.Table:
     layout = detect_layout(uri)
     quote = '"' if layout.has_quotes else False
     with open_uri(uri) as file:
@@ -197,13 +198,13 @@ def _check_line(line: bytes, number: int) -> None:
         raise ValueError(f"line {number}: {error}") from error
 
 
-def _read_json(uri: str, _columns: Sequence[str]) -> pa.Table:
-    inferred = _parse_json(uri).schema
+def _read_json(uri: str, _columns: Sequence[str], lists: str | None) -> pa.Table:
+    inferred = _parse_json(uri, lists=lists).schema
     as_text = pa.schema([_replaced(field, _DATES) for field in inferred])
-    return _parse_json(uri, as_text if as_text != inferred else None)
+    return _parse_json(uri, as_text if as_text != inferred else None, lists=lists)
 
 
-def _parse_json(uri: str, schema: pa.Schema | None = None) -> pa.Table:
+def _parse_json(uri: str, schema: pa.Schema | None = None, *, lists: str | None = None) -> pa.Table:
     options = pa_json.ReadOptions(block_size=_BLOCK_BYTES)
     with open_uri(uri) as file:
         with contextlib.suppress(pa.ArrowInvalid):  # such as a number in one line and a text in another
@@ -211,7 +212,7 @@ def _parse_json(uri: str, schema: pa.Schema | None = None) -> pa.Table:
             if not any(map(_may_be_rounded, table.columns)):
                 return table
         file.seek(0)
-        return _parse_lines(file)
+        return _parse_lines(file, lists)
 
 
 def _may_be_rounded(column: pa.ChunkedArray) -> bool:
@@ -224,8 +225,8 @@ def _may_be_rounded(column: pa.ChunkedArray) -> bool:
     return kind == pa.float64() and (pc.max(pc.abs(column)).as_py() or 0) >= _MAX_EXACT_INTEGER
 
 
-def _parse_lines(file: Iterable[bytes]) -> pa.Table:
-    """Parse lines one by one; a column of mixed types becomes text.
+def _parse_lines(file: Iterable[bytes], lists: str | None) -> pa.Table:
+    """Parse lines one by one; a column of mixed types becomes text, the one of `lists` that has any becomes lists.
 
     Raises:
         ValueError: A line is no JSON.
@@ -237,7 +238,18 @@ def _parse_lines(file: Iterable[bytes]) -> pa.Table:
         except ValueError as error:
             raise ValueError(f"line {number}: JSON parse error: {error}") from error
     names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: infer_array([row.get(name) for row in rows]) for name in names})
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return pa.table(
+        {
+            name: _to_lists(values) if name == lists and list in map(type, values) else infer_array(values)
+            for name, values in columns.items()
+        }
+    )
+
+
+def _to_lists(values: Sequence[Any]) -> pa.Array:
+    several = [value if isinstance(value, list) else None for value in values]
+    return to_label_lists(several, [None if value is None or value == "" else str(value) for value in values])
 
 
 def _parquet_header(uri: str) -> list[str]:
@@ -246,7 +258,7 @@ def _parquet_header(uri: str) -> list[str]:
     return [*names, *(name for name in partition_values(uri) if name not in names)]
 
 
-def _read_parquet(uri: str, columns: Sequence[str]) -> pa.Table:
+def _read_parquet(uri: str, columns: Sequence[str], _lists: str | None) -> pa.Table:
     with open_uri(uri) as file:
         metadata = pq.read_metadata(file)
         stored = metadata.schema.to_arrow_schema().names

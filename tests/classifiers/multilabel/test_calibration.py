@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from frieze.classifiers.multilabel import calibration
 from frieze.classifiers.multilabel.calibration import choose_thresholds, fit_sigmoid
 
 
@@ -52,3 +53,15 @@ def test_a_rare_label_has_the_threshold_of_all():
     assert f1(has_label, probabilities, shared) == max(
         f1(has_label, probabilities, one) for one in probabilities.ravel()
     )
+
+
+def test_of_many_images_some_are_enough(monkeypatch):
+    """The threshold of all labels is taken from images at even steps where pairs of image and label are many."""
+    has_label = np.zeros((300, 2), bool)
+    has_label[:, 0] = np.arange(300) % 2
+    has_label[:4, 1] = True
+    probabilities = np.where(has_label, 0.8, 0.2).astype("f4")
+    probabilities[1:299] = 0.5
+    assert choose_thresholds(probabilities, has_label)[1] == pytest.approx(0.35)
+    monkeypatch.setattr(calibration, "_MOST_PAIRS", 4)
+    assert choose_thresholds(probabilities, has_label)[1] == pytest.approx(0.5)

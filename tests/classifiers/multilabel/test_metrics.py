@@ -1,8 +1,18 @@
+import dataclasses
+import itertools
+
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, label_ranking_average_precision_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    label_ranking_average_precision_score,
+    precision_recall_fscore_support,
+)
 
-from frieze.classifiers.multilabel.metrics import average_precisions, report_labels, score_labels
+from frieze.classifiers.multilabel import metrics
+from frieze.classifiers.multilabel.examples import multilabel_rows
+from frieze.classifiers.multilabel.metrics import average_precisions, notes_on_map, report_labels, score_labels
 
 
 def draw(n=200, n_classes=4, *, seed=0, digits=9):
@@ -39,10 +49,67 @@ def test_scores_are_scikit_learns():
         "macro_f1": f1_score(has_label[:, :3], predicted[:, :3], average="macro"),
         "micro_f1": f1_score(has_label, predicted, average="micro"),
         "exact_match": (predicted == has_label).all(axis=1).mean(),
-        "baseline_map": has_label[:, :3].mean(),
     }
     assert {name: actual[name] for name in expected} == pytest.approx(expected)
     assert (actual["interval_over"], actual["n_test_groups"]) == ("images", None)
+
+
+def test_figures_of_one_label_are_scikit_learns(listed):
+    """A single label has the F1, precision and recall of the images that have it; scikit-learn mixes in the others."""
+    probabilities, has_label = draw(n_classes=1)
+    thresholds = np.array([0.6], "f4")
+    actual = score_labels(probabilities, thresholds, has_label, None)
+    expected = f1_score(has_label.ravel(), (probabilities >= 0.6).ravel())
+    assert (actual["macro_f1"], actual["micro_f1"]) == pytest.approx((expected, expected))
+    labelled = multilabel_rows(listed().rows).take(np.arange(200)).take_classes(np.array([True, False, False]))
+    (row,) = report_labels(probabilities, thresholds, labelled)["per_class"]
+    columns = precision_recall_fscore_support(labelled.has_label.ravel(), probabilities.ravel() >= 0.6, average=None)
+    assert [row[name] for name in ("precision", "recall", "f1", "n_test")] == pytest.approx(
+        [column[1] for column in columns]
+    )
+
+
+def test_a_random_order_of_few_images():
+    """`baseline_map` is the mean of scikit-learn's average precision over all orders, above the share of a label."""
+    has_label = np.array([[1, 1], [0, 1], [0, 0], [0, 0]], bool)
+    orders = np.array(list(itertools.permutations(range(4)))).T
+    each = [average_precision_score(np.tile(one[:, None], 24), orders) for one in has_label.T]
+    actual = score_labels(orders[:, :2].astype("f4"), np.full(2, 0.5, "f4"), has_label, None)["baseline_map"]
+    assert actual == pytest.approx(np.mean(each))
+    assert actual > has_label.mean() + 0.2
+
+
+@pytest.mark.parametrize(
+    ("n_with", "low", "expected"),
+    [(5, 0.8, []), (4, 0.8, ["fewer than 5 held-out images: 1 (cat)"]), (5, 1.0, ["has no width"]), (0, 0.8, [])],
+)
+def test_what_is_rough(listed, n_with, low, expected):
+    """A note names labels on one to four held-out images, another tells of an interval without a width."""
+    labelled = multilabel_rows(listed().rows)
+    has_label = labelled.has_label.copy()
+    has_label[:, 0] = np.arange(len(labelled)) < n_with
+    notes = notes_on_map({"map_interval": [low, 1.0]}, dataclasses.replace(labelled, has_label=has_label))
+    assert len(notes) == len(expected)
+    assert all(text in note for text, note in zip(expected, notes, strict=True))
+
+
+def test_figures_do_not_depend_on_the_blocks(monkeypatch):
+    """Labels are ranked a few at a time, with the figures of all at once."""
+    probabilities, has_label = draw()
+    whole = score_labels(probabilities, np.full(4, 0.5, "f4"), has_label, None)
+    monkeypatch.setattr(metrics, "_CELLS_AT_ONCE", 1)
+    blocks = score_labels(probabilities, np.full(4, 0.5, "f4"), has_label, None)
+    assert blocks["map_interval"] == pytest.approx(whole["map_interval"])
+    assert blocks["map"] == pytest.approx(whole["map"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_image_with_a_label():
+    """Resamples without the only image that has a label count for nothing, without a warning of NumPy."""
+    has_label = np.arange(10)[:, None] == 3
+    figures = score_labels(np.linspace(1, 0, 10, dtype="f4")[:, None], np.full(1, 0.5, "f4"), has_label, None)
+    assert figures["map"] == pytest.approx(1 / 4)
+    assert figures["map_interval"][0] < 1 / 4 < figures["map_interval"][1]
 
 
 def test_the_interval_holds_the_figure_of_all_images():
@@ -54,6 +121,19 @@ def test_the_interval_holds_the_figure_of_all_images():
         low, high = score_labels(probabilities[sample], np.full(3, 0.5, "f4"), has_label[sample], None)["map_interval"]
         holds += low <= whole <= high
     assert holds >= 9
+
+
+def test_the_interval_of_rare_labels_reaches_lower():
+    """With few images of a label the mAP is too high on average; most intervals hold that of all images."""
+    generator = np.random.default_rng(1)
+    has_label = generator.random((5_000, 6)) < 0.03
+    probabilities = (1.5 * has_label + generator.normal(size=has_label.shape)).astype("f4")
+    whole = average_precision_score(has_label, probabilities)
+    holds = 0
+    for sample in generator.permutation(5_000)[:2_000].reshape(20, 100):
+        low, high = score_labels(probabilities[sample], np.full(6, 2, "f4"), has_label[sample], None)["map_interval"]
+        holds += low <= whole <= high
+    assert holds >= 17
 
 
 def test_groups_make_the_interval_wider():
@@ -69,8 +149,6 @@ def test_groups_make_the_interval_wider():
 
 def test_the_surest_mistakes_come_first(listed):
     """A mistake names its label, whether it is predicted, and the probability; right pairs are none."""
-    from frieze.classifiers.multilabel.examples import multilabel_rows
-
     labelled = multilabel_rows(listed().rows)
     probabilities = labelled.has_label.astype("f4")
     row = int(np.flatnonzero(labelled.has_label[:, 0])[0])

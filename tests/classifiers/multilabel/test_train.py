@@ -94,6 +94,35 @@ def test_labels_that_can_not_be_learned_are_left_out_and_said(listed, train_list
     assert "rare" in {*document["left_out_classes"], *document["untested_classes"]}
 
 
+def test_a_memory_limit(listed, train_listed):
+    """Rows read in passes give the same figures; a limit that can't be kept is told."""
+    whole = train_listed(listed())[1]
+    streamed = train_listed(listed(), memory_bytes=1_000_000, out="streamed.head")[1]
+    assert streamed["map"] == pytest.approx(whole["map"], abs=0.01)
+    assert not any("max-memory" in note for note in whole["notes"])
+    assert any("--max-memory 1MB is less than the process takes" in note for note in streamed["notes"])
+
+
+def test_a_single_label(listed, train_listed):
+    """Lists of a single label train a head of it, with a row in the report."""
+    lists = [None if one is None else ["cat"][: "cat" in one] for one in listed().rows["label"].to_pylist()]
+    column = pa.chunked_array([pa.array(lists, pa.list_(pa.string()))])
+    folder, document = train_listed(listed().with_label_lists(column, labels_from={"column": "tags"}))
+    assert document["classes"] == ["cat"]
+    assert [one["class"] for one in json.loads((folder / "report.json").read_text())["per_class"]] == ["cat"]
+
+
+def test_held_out_images_without_any_label(listed, train_listed, tmp_path):
+    """Where no held-out image has a label, nothing can be measured: an error, and no head."""
+    features = listed()
+    lists = [[] if row < 40 else one for row, one in enumerate(features.rows["label"].to_pylist())]
+    features = features.with_label_lists(pa.chunked_array([pa.array(lists, pa.list_(pa.string()))]), labels_from={})
+    features.rows = features.rows.append_column("part", [["test"] * 40 + ["train"] * 200])
+    with pytest.raises(InputError, match="None of the 40 held-out images has a label"):
+        train_listed(features, split=SplitConfig(column="part"))
+    assert not (tmp_path / "several.head").exists()
+
+
 def test_rows_without_a_list_are_counted(listed, train_listed):
     """Rows whose labels are not known take no part and are counted."""
     _, document = train_listed(listed(unknown=range(40)))

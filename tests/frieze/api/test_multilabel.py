@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import frieze
+from frieze.api.label_source import open_labelled
 
 NAMES = ["cat", "dog", "sky"]
 IDS = [f"{row:03}" for row in range(120)]
@@ -55,6 +56,66 @@ def test_lists_of_one_item_are_labels(folder, run_json, tmp_path):
     assert "multilabel" not in document
     code, document = run_json("compare", folder / "a.features", "--label", "one", "--heads", "linear,prototype")
     assert (code, document["classes"]) == (0, NAMES)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """The folder of a table of six vectors whose columns are lists of all kinds."""
+    folder = tmp_path_factory.mktemp("odd")
+    columns = {
+        "fixed": pa.array([["a", "b"], None, ["b", None]] * 2, pa.list_(pa.string(), 2)),
+        "large": pa.array([["a", "b"], [], None] * 2, pa.large_list(pa.string())),
+        "numbers": [[1.0, 2.5], [float("nan")], None] * 2,
+        "missing": [["a", None], ["", "b"], ["a"]] * 2,
+        "pairs": [[{"first": "a"}]] * 6,
+        "text": ['["a", "b"]', "[]", None] * 2,
+    }
+    vectors = list(np.eye(6, dtype="f4"))
+    pq.write_table(pa.table({"id": IDS[:6], "embedding": vectors} | columns), folder / "v.parquet")
+    frieze.import_vectors(folder / "v.parquet", out=folder / "a.features")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("fixed", [["a", "b"], None, ["b"]]),
+        ("large", [["a", "b"], [], None]),
+        ("numbers", [["1", "2.5"], [], None]),
+        ("missing", ["a", "b", "a"]),
+    ],
+)
+def test_lists_of_any_type(odd, column, expected):
+    """Lists of any type and of numbers are labels, missing items are none, and one that is left is the label."""
+    table, _ = open_labelled(odd / "a.features", labels=None, label=column)
+    assert table.rows["label"].to_pylist() == expected * 2
+
+
+def test_lists_of_what_is_no_label(odd, run, tmp_path):
+    """Lists of structs are refused in a sentence."""
+    result = run("train", odd / "a.features", "--label", "pairs", "--out", tmp_path / "h.head")
+    assert result.exit_code == 1
+    assert "labels are text, numbers or dates, or lists of these" in result.stderr
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_lists_that_are_texts_are_told(odd, tmp_path, is_file):
+    """Labels that are the JSON of lists, as in a CSV, are classes, and a note says what to write instead."""
+    rows = zip(IDS, ['"[""a"", ""b""]"', "[]", "c"], strict=False)
+    (tmp_path / "l.csv").write_text("id,text\n" + "".join(f"{name},{label}\n" for name, label in rows))
+    labels = tmp_path / "l.csv" if is_file else None
+    (note,) = open_labelled(odd / "a.features", labels=labels, label="text")[1]["label_notes"]
+    n = 2 if is_file else 4
+    assert f'each of them one class: {n}, such as ["a", "b"]. For several labels an image write lists' in note
+
+
+def test_lines_with_a_list_or_a_single_label(odd, tmp_path):
+    """In JSON lines a single label is a list of one where other lines have lists; null and an empty text are none."""
+    labels = [["a", "b"], "a", None, "", 3, []]
+    lines = [json.dumps({"id": name, "tags": one}) for name, one in zip(IDS, labels, strict=False)]
+    (tmp_path / "l.jsonl").write_text("\n".join(lines))
+    table, _ = open_labelled(odd / "a.features", labels=tmp_path / "l.jsonl", label="tags")
+    assert table.rows["label"].to_pylist() == [["a", "b"], ["a"], None, None, ["3"], []]
 
 
 def test_predictions_are_lists(folder, run, run_json, tmp_path):
