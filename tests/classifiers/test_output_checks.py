@@ -79,7 +79,7 @@ def test_predictions_replace_no_folder(tmp_path):
 def test_force_replaces_findings_only(tmp_path):
     """With force a file that has the columns of findings may go, and one that has others stays."""
     check_findings(write_columns(tmp_path / "f.parquet", SCHEMA.names), force=True)
-    for names in (COLUMNS, SCHEMA.names[:-1], [*SCHEMA.names, "note"]):
+    for names in (COLUMNS, SCHEMA.names[:-2], [*SCHEMA.names, "note"]):
         with pytest.raises(FeatureFileError, match="holds no findings"):
             check_findings(write_columns(tmp_path / "p.parquet", names), force=True)
 
