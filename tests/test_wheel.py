@@ -36,8 +36,8 @@ def wheels(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["checkout", "sdist"])
 def test_wheel(wheels, source):
-    """What pip installs stays below 6 MB, is `frieze` alone, and holds the built-in network and the page."""
-    assert wheels[source].stat().st_size < 6e6
+    """What pip installs stays below 6.5 MB, is `frieze` alone, and holds the built-in network and the page."""
+    assert wheels[source].stat().st_size < 6.5e6
     names = set(zipfile.ZipFile(wheels[source]).namelist())
     assert {name.split("/")[0] for name in names if not name.startswith("frieze-")} == {"frieze"}
     assert f"frieze/embedder/backbones/{BUILTIN_FILE.name}" in names

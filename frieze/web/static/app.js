@@ -37,6 +37,7 @@ function route() {
   view.show(parameters);
 }
 
+takeToken(); // before anything is waited for: who clicks meanwhile leaves the address that has it
 try {
   const facts = await ask("/collection");
   get("facts").textContent = `${count(facts.rows, "image")}, backbone ${facts.backbone}`;

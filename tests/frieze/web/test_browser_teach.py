@@ -118,6 +118,19 @@ def test_two_tabs(page, address, labels):
     wait_for(page, f"{tile('red/1.png')} .given", "^rose$")
 
 
+def test_the_token_is_taken_at_once(browser, address):
+    """Who clicks before the server has answered for the first time may still write: the address was read before."""
+    context, held = browser.new_context(), []
+    page = context.new_page()
+    page.route("**/collection", lambda route: held.append(route))  # noqa: PLW0108  Playwright takes no built-in
+    page.goto(f"{address}#token={KEY}", wait_until="domcontentloaded")
+    page.click("nav a[href='#classes']")
+    held[0].continue_()
+    page.wait_for_selector("#classes:not([hidden])")
+    assert page.evaluate("localStorage.getItem('token')") == KEY
+    context.close()
+
+
 def answer_questions(page):
     """Answer all questions of the panel by key: 1 for what is blue, 2 for the others."""
     page.wait_for_selector("#questions .tile")

@@ -13,7 +13,9 @@ from frieze.indexing.filters.parse import find_rows
 from frieze.indexing.storage.row_metadata import RowMetadata, write_rows
 
 N = 200
-_WRITES_VIEWS = pytest.mark.skipif(int(pa.__version__.partition(".")[0]) < 21, reason="pyarrow 21 is the first")
+_IS_OLD = int(pa.__version__.partition(".")[0]) < 21
+_WRITES_VIEWS = pytest.mark.skipif(_IS_OLD, reason="pyarrow 21 is the first")
+NEVER_NULL = {"pairs"} if _IS_OLD else set()  # pyarrow 18 writes no null among lists of fixed size
 TEXTS = ["cat", "Cat", "dog", "it's", "50%", "a_b", "a.b", "(", "É", "日本", "two\nlines", ""]
 DAYS = [dt.date(2024, 1, 1) + dt.timedelta(day) for day in range(5)]
 TIMES = [dt.datetime(2024, 1, day, hour) for day in range(1, 4) for hour in (0, 12)]  # noqa: DTZ001  no time zone
@@ -56,7 +58,10 @@ def columns():
     """200 rows of every type of column, a fifth of each null."""
     rng = np.random.default_rng(0)
     drawn = {
-        name: [None if rng.random() < 0.2 else values[rng.integers(len(values))] for _ in range(N)]
+        name: [
+            None if rng.random() < 0.2 and name not in NEVER_NULL else values[rng.integers(len(values))]
+            for _ in range(N)
+        ]
         for name, values in (VALUES | LISTS).items()
     }
     return pa.table({name: pa.array(values, TYPES.get(name)) for name, values in drawn.items()})
