@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from frieze.classifiers.conformal import prediction_sets
-from frieze.classifiers.familiarity import UNFAMILIAR
+from frieze.classifiers.familiarity import UNFAMILIAR, Familiarity
 from frieze.classifiers.storage.head_folder import Head, check_backbone, open_head
 from frieze.core import (
     Floats,
@@ -97,41 +97,81 @@ def predict_features(
         check_predictions(out, force=force)
     head = open_head(path)
     check_backbone(head, features)
-    counts = _Counts(head, extra)
+    of_sets = _describe_held_out(head, extra.confidence)
     tables = predictions(head, features, extra) if ray is None else predictions_on_ray(ray, head.path, features, extra)
+    return store_predictions(head, tables, prediction_schema(head, extra), out, of_sets=of_sets)
+
+
+def _describe_held_out(head: Head, confidence: float | None) -> dict[str, Any]:
+    """Return what sets of a confidence hold of the held-out images; empty without a confidence.
+
+    Raises:
+        InputError: The head has too few held-out images for it.
+    """
+    if confidence is None:
+        return {}
+    held_out = head.held_out
+    held_out.check(confidence)  # before anything is predicted
+    return {
+        "confidence": confidence,
+        "coverage": held_out.coverage(head.classes, confidence),
+        "n_held_out": len(held_out.labels),
+        "pooled_classes": held_out.pooled(head.classes, confidence),
+    }
+
+
+class _Predictor(Protocol):
+    """A head of one label an image, or of several."""
+
+    familiarity: Familiarity | None
+
+    def staleness(self) -> str | None: ...
+
+
+def store_predictions(
+    head: _Predictor,
+    tables: Generator[pa.Table],
+    schema: pa.Schema,
+    out: Path | None,
+    *,
+    of_sets: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write predictions to a file, or collect them, and count them.
+
+    Args:
+        head: The head.
+        tables: Its predictions.
+        schema: Their columns.
+        out: The file, absolute; None to return them.
+        of_sets: What is known of prediction sets; nothing where there are none.
+
+    Returns:
+        The document of `predict_features`.
+    """
+    counts = _Counts(head.familiarity, of_sets or {})
     with contextlib.closing(tables):  # disconnects from the cluster at once
         counted = counts.counting(tables)
         if out is not None:
-            write_table_file(out, prediction_schema(head, extra), counted)
+            write_table_file(out, schema, counted)
         result = (
             {"predictions": [row for table in counted for row in table.to_pylist()]}
             if out is None
             else {"out": str(out)}
         )
-    return {"rows": len(features), "failed": 0, "stale": head.staleness()} | counts.to_json() | result
+    return {"rows": counts.n_rows, "failed": 0, "stale": head.staleness()} | counts.to_json() | result
 
 
 class _Counts:
     """Counts of predictions that are written."""
 
-    def __init__(self, head: Head, extra: ExtraColumns) -> None:
-        self._head = head
-        self._n_rows = self._n_unfamiliar = self._n_single = self._n_in_sets = 0
-        self._of_held_out: dict[str, Any] = {}
-        if extra.confidence is not None:
-            held_out = head.held_out
-            held_out.check(extra.confidence)  # before anything is predicted
-            self._of_held_out = {
-                "confidence": extra.confidence,
-                "coverage": held_out.coverage(head.classes, extra.confidence),
-                "n_held_out": len(held_out.labels),
-                "pooled_classes": held_out.pooled(head.classes, extra.confidence),
-            }
+    def __init__(self, familiarity: Familiarity | None, of_sets: dict[str, Any]) -> None:
+        self._familiarity, self._of_sets = familiarity, of_sets
+        self.n_rows = self._n_unfamiliar = self._n_single = self._n_in_sets = 0
 
     def counting(self, tables: Generator[pa.Table]) -> Generator[pa.Table]:
         """Yield the tables, and count their rows."""
         for table in tables:
-            self._n_rows += len(table)
+            self.n_rows += len(table)
             if _FAMILIARITY in table.column_names:
                 self._n_unfamiliar += int(np.sum(table[_FAMILIARITY].to_numpy() < UNFAMILIAR))
             if _SET in table.column_names:
@@ -142,13 +182,13 @@ class _Counts:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields `n_unfamiliar`, `is_unfamiliar` and `prediction_sets`."""
-        sizes = {"n_single": self._n_single, "mean_size": self._n_in_sets / max(1, self._n_rows)}
-        familiarity = self._head.familiarity
+        sizes = {"n_single": self._n_single, "mean_size": self._n_in_sets / max(1, self.n_rows)}
+        familiarity = self._familiarity
         return {
             "n_unfamiliar": None if familiarity is None else self._n_unfamiliar,
             "is_unfamiliar": familiarity is not None
-            and familiarity.exceeds_chance(self._n_unfamiliar, n_rows=self._n_rows),
-            "prediction_sets": self._of_held_out | sizes if self._of_held_out else None,
+            and familiarity.exceeds_chance(self._n_unfamiliar, n_rows=self.n_rows),
+            "prediction_sets": self._of_sets | sizes if self._of_sets else None,
         }
 
 

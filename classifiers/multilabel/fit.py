@@ -54,20 +54,21 @@ def fit_one_vs_rest(kind: str, embeddings: Embeddings, has_label: Mask, folds: F
         folds: Pairs of rows to fit on and to hold out; without any, C is the default and nothing is calibrated.
     """
     folds = [fold for fold in folds if has_label[fold[1]][:, are_learnable(has_label[fold[0]])].any()]
-    trials = [_try_costs(kind, embeddings, has_label, fold) for fold in folds]
-    tried = {
-        cost: float(np.mean([trial.scores[cost] for trial in trials])) for cost in (trials[0].scores if trials else ())
-    }
-    cost = max(tried, key=lambda value: tried[value]) if tried else _KINDS[kind].default
+    held_out = _hold_out(kind, embeddings, has_label, folds) if folds else None
+    cost = _KINDS[kind].default if held_out is None else held_out.cost
     started = time.perf_counter()
     solution = next(_fit(kind, embeddings, has_label, [cost]))
     fit_seconds = time.perf_counter() - started
     head = OneVsRest(solution.coef, solution.intercept, np.full(len(solution.coef), _EVEN, np.float32))
     is_calibrated: Mask = np.zeros(len(solution.coef), bool)
-    if folds:
-        held_out = np.concatenate([held for _, held in folds])
-        of_folds = [_decide_held(kind, embeddings, has_label, *both, cost) for both in zip(folds, trials, strict=True)]
-        head, is_calibrated = _calibrated(head, np.concatenate(of_folds), has_label[held_out])
+    if held_out is not None:
+        lines, probabilities = _calibrate(held_out.decisions, has_label[held_out.rows])
+        is_known = np.isfinite(probabilities)
+        is_calibrated = np.count_nonzero(is_known, axis=0) > 0
+        thresholds = choose_thresholds(np.nan_to_num(probabilities), has_label[held_out.rows] & is_known)
+        slopes, intercepts = lines.T
+        head = OneVsRest(slopes[:, None] * head.coef, slopes * head.intercept + intercepts, thresholds)
+    tried = {} if held_out is None else held_out.tried
     return FittedHead(head, cost, tried, is_calibrated, fit_seconds, solution.converged)
 
 
@@ -82,18 +83,36 @@ def predict_held_out(embeddings: Embeddings, has_label: Mask, folds: Folds) -> F
     Returns:
         float32 [N, C]; NaN for a label that a row's fold can't be fitted on.
     """
-    trials = [_try_costs("linear", embeddings, has_label, fold) for fold in folds]
-    cost = max(trials[0].scores, key=lambda value: sum(trial.scores[value] for trial in trials))
-    decisions = np.empty(has_label.shape, np.float32)
-    for fold, trial in zip(folds, trials, strict=True):
-        decisions[fold[1]] = _decide_held("linear", embeddings, has_label, fold, trial, cost)
-    probabilities = np.full(has_label.shape, np.nan, np.float32)
-    for code, (of_label, has) in enumerate(zip(decisions.T, has_label.T, strict=True)):
-        rows = np.flatnonzero(np.isfinite(of_label))
-        if len(rows):
-            slope, intercept = fit_sigmoid(of_label[rows], has[rows])
-            probabilities[rows, code] = sigmoid(slope * of_label[rows] + intercept)
+    held_out = _hold_out("linear", embeddings, has_label, folds)
+    probabilities = np.empty(has_label.shape, np.float32)
+    probabilities[held_out.rows] = _calibrate(held_out.decisions, has_label[held_out.rows])[1]
     return probabilities
+
+
+@dataclasses.dataclass(frozen=True)
+class _HeldOut:
+    """What heads decide of rows that they were not fitted on.
+
+    Attributes:
+        rows: int64 [n].
+        decisions: float32 [n, C]; NaN for a label that a row's fold can't be fitted on.
+        tried: Mean average precision by C.
+        cost: The C of the highest, the simplest among equals.
+    """
+
+    rows: Rows
+    decisions: Floats
+    tried: dict[float, float]
+    cost: float
+
+
+def _hold_out(kind: str, embeddings: Embeddings, has_label: Mask, folds: Folds) -> _HeldOut:
+    """Choose C on one or more folds, and decide their held-out rows."""
+    trials = [_try_costs(kind, embeddings, has_label, fold) for fold in folds]
+    tried = {cost: float(np.mean([trial.scores[cost] for trial in trials])) for cost in trials[0].scores}
+    cost = max(tried, key=lambda value: tried[value])
+    decisions = [_decide_held(kind, embeddings, has_label, *both, cost) for both in zip(folds, trials, strict=True)]
+    return _HeldOut(np.concatenate([held for _, held in folds]), np.concatenate(decisions), tried, cost)
 
 
 def _fit(kind: str, embeddings: Embeddings, has_label: Mask, costs: Sequence[float]) -> Iterator[Solution]:
@@ -158,23 +177,18 @@ def _decide_held(
     return decisions
 
 
-def _calibrated(head: OneVsRest, decisions: Floats, has_label: Mask) -> tuple[OneVsRest, Mask]:
-    """Return a head whose logits are calibrated on held-out decisions, with thresholds; and which labels are.
+def _calibrate(decisions: Floats, has_label: Mask) -> tuple[Floats, Floats]:
+    """Calibrate held-out decisions [n, C], label by label.
 
-    A label that no fold could be fitted on keeps its logits.
+    Returns:
+        lines: float32 [C, 2], slope and intercept of each; 1 and 0 for a label that no fold could be fitted on.
+        probabilities: float32 [n, C], NaN where the decision is.
     """
-    is_known = np.isfinite(decisions)
-    is_calibrated: Mask = np.count_nonzero(is_known, axis=0) > 0
-    lines = np.tile(np.array([1, 0], np.float32), (len(is_calibrated), 1))
-    probabilities = np.zeros_like(decisions)
-    for code in np.flatnonzero(is_calibrated).tolist():
-        rows = is_known[:, code]
-        lines[code] = slope, intercept = fit_sigmoid(decisions[rows, code], has_label[rows, code])
-        probabilities[rows, code] = sigmoid(slope * decisions[rows, code] + intercept)
-    slopes, intercepts = lines.T
-    calibrated = OneVsRest(
-        slopes[:, None] * head.coef,
-        slopes * head.intercept + intercepts,
-        choose_thresholds(probabilities, has_label & is_known),
-    )
-    return calibrated, is_calibrated
+    lines = np.tile(np.array([1, 0], np.float32), (decisions.shape[1], 1))
+    probabilities = np.full_like(decisions, np.nan)
+    for code in range(len(lines)):
+        rows = np.flatnonzero(np.isfinite(decisions[:, code]))
+        if len(rows):
+            lines[code] = slope, intercept = fit_sigmoid(decisions[rows, code], has_label[rows, code])
+            probabilities[rows, code] = sigmoid(slope * decisions[rows, code] + intercept)
+    return lines, probabilities

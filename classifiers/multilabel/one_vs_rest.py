@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 
-from frieze.classifiers.multilabel.examples import Mask
 from frieze.core import Floats, unit_rows
 
 
@@ -24,19 +23,9 @@ class OneVsRest:
     intercept: Floats
     thresholds: Floats
 
-    def decisions(self, embeddings: Floats) -> Floats:
-        """Compute the logits float32 [N, C] of float32 [N, D] of any length."""
-        logits: Floats = unit_rows(embeddings) @ self.coef.T + self.intercept
-        return logits
-
     def probabilities(self, embeddings: Floats) -> Floats:
         """Compute the probability of each label, float32 [N, C], of float32 [N, D] of any length."""
-        return sigmoid(self.decisions(embeddings))
-
-    def are_predicted(self, probabilities: Floats) -> Mask:
-        """Return which labels are predicted, bool [N, C]."""
-        predicted: Mask = probabilities >= self.thresholds
-        return predicted
+        return sigmoid(unit_rows(embeddings) @ self.coef.T + self.intercept)
 
     def write(self, path: Path) -> None:
         """Write an .npz file of the three arrays."""

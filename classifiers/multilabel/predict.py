@@ -1,16 +1,14 @@
 """Predictions of several labels an image for a whole table, streamed to a file."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from frieze.classifiers.evaluation.predict import check_predictions, to_lists
-from frieze.classifiers.familiarity import UNFAMILIAR
+from frieze.classifiers.evaluation.predict import check_predictions, store_predictions, to_lists
 from frieze.classifiers.multilabel.stored_head import MultilabelHead, open_multilabel_head
 from frieze.classifiers.storage.head_folder import check_backbone
-from frieze.core import write_table_file
 from frieze.features import Features
 
 
@@ -41,26 +39,8 @@ def predict_multilabel(
         check_predictions(out, force=force)
     head = open_multilabel_head(path)
     check_backbone(head, features)
-    n_unfamiliar = 0
-
-    def counted() -> Iterator[pa.Table]:
-        nonlocal n_unfamiliar
-        for table in _predictions(head, features, scores=scores):
-            n_unfamiliar += 0 if head.familiarity is None else int((table["familiarity"].to_numpy() < UNFAMILIAR).sum())
-            yield table
-
-    if out is not None:
-        write_table_file(out, _schema(head, scores=scores), counted())
-    predictions = [row for table in counted() for row in table.to_pylist()] if out is None else []
-    is_unfamiliar = head.familiarity is not None and head.familiarity.exceeds_chance(n_unfamiliar, n_rows=len(features))
-    return {
-        "rows": len(features),
-        "failed": 0,
-        "stale": head.staleness(),
-        "n_unfamiliar": None if head.familiarity is None else n_unfamiliar,
-        "is_unfamiliar": is_unfamiliar,
-        "prediction_sets": None,
-    } | ({"predictions": predictions} if out is None else {"out": str(out)})
+    tables = _predictions(head, features, scores=scores)
+    return store_predictions(head, tables, _schema(head, scores=scores), out)
 
 
 def _schema(head: MultilabelHead, *, scores: bool) -> pa.Schema:
@@ -70,7 +50,7 @@ def _schema(head: MultilabelHead, *, scores: bool) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in fields])
 
 
-def _predictions(head: MultilabelHead, features: Features, *, scores: bool) -> Iterator[pa.Table]:
+def _predictions(head: MultilabelHead, features: Features, *, scores: bool) -> Generator[pa.Table]:
     schema = _schema(head, scores=scores)
     for ids, embeddings in features.batches():
         probabilities = head.probabilities(embeddings)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from frieze.classifiers.evaluation.predict import to_lists
 from frieze.classifiers.multilabel.one_vs_rest import OneVsRest
 from frieze.classifiers.storage.head_folder import (
     WEIGHTS_NAME,
@@ -68,12 +69,9 @@ class MultilabelHead:
         Raises:
             MismatchError: The embeddings are of another width.
         """
-        return [
-            self.classes[
-                [code for code in np.argsort(-row, kind="stable") if row[code] >= self.thresholds[code]]
-            ].tolist()
-            for row in self.probabilities(embeddings)
-        ]
+        probabilities = self.probabilities(embeddings)
+        names, _ = to_lists(probabilities >= self.thresholds, probabilities, self.classes)
+        return [list(of_row) for of_row in names.to_pylist()]
 
     def staleness(self) -> str | None:
         """Return a note with the command to train again if the table has changed since; None if it is the same."""

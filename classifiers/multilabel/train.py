@@ -58,7 +58,7 @@ def train_multilabel(
     """
     started = time.perf_counter()
     out = out.absolute()  # pyarrow takes a relative `a:b` for a URL
-    check_multilabel(config, split_config)
+    _check_options(config, split_config)
     check_head(out, force=force)
     labelled = multilabel_rows(features.rows)
     _check_labels_differ(labelled)
@@ -89,7 +89,7 @@ def train_multilabel(
     return figures | {"out": str(out)}
 
 
-def check_multilabel(config: HeadConfig, split_config: SplitConfig) -> None:
+def _check_options(config: HeadConfig, split_config: SplitConfig) -> None:
     """Check that options are for several labels an image.
 
     Raises:

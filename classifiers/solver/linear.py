@@ -222,6 +222,8 @@ class _Problem:
 
     def _pass(self, weights: Floats, classes: Rows) -> tuple[Doubles, Doubles, Doubles]:
         """Compute loss, its derivative by the weights [c, D + 1], and curvature [c] in one pass over the rows."""
+        columns = np.full(self._n_classes, -1)
+        columns[classes] = np.arange(len(classes))
         losses, curvature, derivative = np.zeros(1), np.zeros(1), np.zeros(weights.shape)
 
         def of_block(
@@ -230,7 +232,7 @@ class _Problem:
             decisions = embeddings @ weights[:, :-1].T
             decisions += weights[:, -1]
             block_loss, block_curvature = self.loss.of_block(
-                decisions, _positions(codes, classes, self._n_classes), row_weights
+                decisions, _positions(codes, classes, columns), row_weights
             )
             return block_loss, block_curvature, decisions.T @ embeddings, decisions.sum(axis=0)
 
@@ -243,13 +245,11 @@ class _Problem:
         return losses, derivative, curvature
 
 
-def _positions(codes: Codes, classes: Rows, n_classes: int) -> Positions:
-    """Return where rows have some of the classes, by codes int64 [n] or bool [n, C]."""
+def _positions(codes: Codes, classes: Rows, columns: Rows) -> Positions:
+    """Return where rows have some of the classes; `columns` [C] are the places of these classes, -1 for the others."""
     if codes.ndim > 1:
-        rows, columns = np.nonzero(codes[:, classes])
-        return rows, columns
-    column_of = np.full(n_classes, -1)
-    column_of[classes] = np.arange(len(classes))
-    columns = column_of[codes]
-    rows = np.flatnonzero(columns >= 0)
-    return rows, columns[rows]
+        rows, places = np.nonzero(codes[:, classes])
+        return rows, places
+    places = columns[codes]
+    rows = np.flatnonzero(places >= 0)
+    return rows, places[rows]

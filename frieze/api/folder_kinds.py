@@ -96,10 +96,13 @@ def _read_index(path: TablePath) -> dict[str, Any]:
 
 
 def _read_head(path: TablePath) -> dict[str, Any]:
-    from frieze.classifiers import describe_staleness, is_multilabel, read_head_json
+    from frieze.classifiers import describe_staleness, read_head_json
 
     document = read_head_json(path)
-    return document | {"stale": describe_staleness(document, path), "multilabel": is_multilabel(path)}
+    return document | {
+        "stale": describe_staleness(document, path),
+        "multilabel": document["scores"].get("multilabel", False),
+    }
 
 
 _READERS = {"index": _read_index, "head": _read_head, "export": export_folder.read_document}

@@ -40,10 +40,7 @@ def _figures(document: Document) -> Iterator[str]:
     if document.get("multilabel"):
         yield from _figures_of_several(document)
         return
-    low, high = document["confidence_interval"]
-    images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
-    of_groups, over = _groups(document)
-    yield f"Accuracy {document['accuracy']:.3f} on {images}{of_groups} (95 % interval{over} {low:.3f} to {high:.3f})."
+    yield f"Accuracy {document['accuracy']:.3f} {_measured_on(document, document['confidence_interval'])}."
     yield (
         f"Always the most frequent class: {document['baseline_accuracy']:.3f}. Macro F1 {document['macro_f1']:.3f},"
         f" expected calibration error {document['expected_calibration_error']:.3f}."
@@ -52,10 +49,7 @@ def _figures(document: Document) -> Iterator[str]:
 
 def _figures_of_several(document: Document) -> Iterator[str]:
     """Yield the figures of a head of several labels an image."""
-    low, high = document["map_interval"]
-    images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
-    of_groups, over = _groups(document)
-    yield f"mAP {document['map']:.3f} on {images}{of_groups} (95 % interval{over} {low:.3f} to {high:.3f})."
+    yield f"mAP {document['map']:.3f} {_measured_on(document, document['map_interval'])}."
     yield (
         f"In a random order: {document['baseline_map']:.3f}. Macro F1 {document['macro_f1']:.3f}, micro F1"
         f" {document['micro_f1']:.3f}; all labels right of {format_percent(document['exact_match'])}."
@@ -65,6 +59,13 @@ def _figures_of_several(document: Document) -> Iterator[str]:
     )[:_FEW_CLASSES]
     if len(weakest) == _FEW_CLASSES:
         yield f"Lowest: {', '.join('{class} {average_precision:.3f}'.format(**one) for one in weakest)}."
+
+
+def _measured_on(document: Document, interval: Sequence[float]) -> str:
+    """Return what a figure was measured on, with its interval."""
+    images = f"{document['n_test']:,} {'images' if document.get('rows') == 'all' else 'held-out images'}"
+    of_groups, over = _groups(document)
+    return f"on {images}{of_groups} (95 % interval{over} {interval[0]:.3f} to {interval[1]:.3f})"
 
 
 def _groups(document: Document) -> tuple[str, str]:

@@ -62,6 +62,5 @@ def add_facet_routes(app: FastAPI, collection: Collection) -> None:
     def facets(where: Where = None, lasso: Lasso = None) -> Any:
         """Count the values of each column under a filter, in a lasso; each has the filter that a click on it makes."""
         inside = collection.maps.rows_inside(lasso) if lasso else None
-        return JSONResponse(
-            collection.facets.count(where or None, inside)
-        )  # validating each value takes as long as counting
+        counts = collection.facets.count(where or None, inside)
+        return JSONResponse(counts)  # validating each value takes as long as counting

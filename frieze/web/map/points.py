@@ -77,15 +77,18 @@ class Maps:
         return project_stored(functools.partial(indexing.read_vectors, self._index), rows, method=method)
 
 
-def colour_codes(facet: Facet) -> tuple[list[int], npt.NDArray[np.uint8]]:
-    """Return the values of a column that have a colour of their own, and the colour of each row.
-
-    Returns:
-        values: Numbers of the values, in the order of their colours: the 30 that most rows have, or all bins.
-        codes: uint8 [N]: the place of the row's value in that list, or `OTHER` or `NONE`.
-    """
+def coloured_values(facet: Facet) -> list[int]:
+    """Return the numbers of the values that have a colour of their own: the 30 that most rows have, or all bins."""
+    if facet.kind != "values":
+        return list(range(facet.n_codes))
     counts = np.bincount(facet.codes[facet.codes >= 0], minlength=facet.n_codes)
-    values = np.argsort(-counts, kind="stable")[:N_VALUES] if facet.kind == "values" else np.arange(facet.n_codes)
+    values: list[int] = np.argsort(-counts, kind="stable")[:N_VALUES].tolist()
+    return values
+
+
+def colour_codes(facet: Facet) -> npt.NDArray[np.uint8]:
+    """Return the colour of each row, uint8 [N]: the place of its value among the coloured ones, `OTHER` or `NONE`."""
+    values = coloured_values(facet)
     colours = np.full(facet.n_codes + 1, OTHER, np.uint8)
     colours[values], colours[-1] = np.arange(len(values)), NONE
-    return values.tolist(), colours[facet.codes]
+    return colours[facet.codes]

@@ -14,7 +14,7 @@ from frieze.reports.projection import Points, check_method
 from frieze.web import schemas
 from frieze.web.collection import Collection
 from frieze.web.facets.columns import Facet
-from frieze.web.map.points import colour_codes
+from frieze.web.map.points import colour_codes, coloured_values
 from frieze.web.schemas import ACCEPTED, BYTES, Lasso, Where
 
 Method = Annotated[Literal["tsne", "umap", "pca"], fastapi.Query(description="What lays out the map.")]
@@ -101,7 +101,7 @@ def _add_colours(app: FastAPI, collection: Collection) -> None:
             raise InputError(f"The map can't be coloured by {column}.", hint=f"Use one of: {names}.")
         if working := _working(collection, method):
             return working
-        return _bytes(colour_codes(facet)[1][_points(collection, method).rows])
+        return _bytes(colour_codes(facet)[_points(collection, method).rows])
 
     @app.get("/map/passing", response_class=Response, responses=BYTES | ACCEPTED)
     def map_passing(where: Where = None, lasso: Lasso = None, method: Method = "tsne") -> Response:
@@ -136,6 +136,5 @@ def _bytes(values: Any, headers: dict[str, str] | None = None) -> Response:
 
 
 def _describe(facet: Facet) -> dict[str, Any]:
-    values, _ = colour_codes(facet)
     texts = facet.texts if facet.kind == "values" else [None, *facet.texts]
-    return {"column": facet.column, "kind": facet.kind, "texts": [texts[value] for value in values]}
+    return {"column": facet.column, "kind": facet.kind, "texts": [texts[value] for value in coloured_values(facet)]}
